@@ -1,0 +1,1 @@
+"""Makes datasets out of run folders, and puts them on the Hub."""

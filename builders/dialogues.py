@@ -1,0 +1,180 @@
+"""From a run folder to tables: the reader, the splits, and the builder class that every recipe's builder extends.
+
+A recipe's builder is a subclass in builders/<recipe>.py whose attributes say what the dataset is called and what its
+configs hold; a config is columns with their meaning and a function from a dialogue to rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+
+from synthesis.dialogue import Dialogue, from_json
+from synthesis.errors import BuildError, ParleyError, UserError
+
+Row = Mapping[str, Any]
+SHARES = {"train": 0.90, "validation": 0.05, "test": 0.05}
+ALL_SPLITS_FROM = 20
+"""From so many seeds on every split has at least one."""
+
+_NEEDED = ("recipe", "preset", "fields", "n", "seed", "model", "revision", "dialect", "prompts", "rounds", "versions",
+           "command", "counts", "funnel", "contests", "stages", "metrics")
+
+
+# ---- the run folder -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder and what its run.json says."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """The kept dialogues in the file's order, one line in memory at a time. Raises BuildError naming the line."""
+        path = self.folder / "dialogues.jsonl"
+        try:
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, 1):
+                    yield _dialogue(line, f"{path}:{number}")
+        except OSError as error:
+            raise BuildError(f"{path} cannot be read ({error.strerror}); the run left no dialogues there") from error
+
+
+def open_run(folder: Path) -> Run:
+    """The finished run in `folder`.
+
+    Raises UserError when there is none or it is still incomplete, BuildError when its run.json lacks what a card says.
+    """
+    path = Path(folder) / "run.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"{folder} is not a run folder: it has no run.json; make one with "
+                        "python -m synthesis RECIPE --out FOLDER") from error
+    except (OSError, ValueError) as error:
+        raise BuildError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(facts, dict):
+        raise BuildError(f"{path} must hold a JSON object, it holds {type(facts).__name__}")
+    if facts.get("status") != "complete":
+        again = facts.get("command", f"the command that made it, with --out {folder}")
+        raise UserError(f"{folder} is not complete (status {facts.get('status')!r}); it resumes where it stopped when "
+                        f"you repeat: {again}")
+    absent = [name for name in _NEEDED if name not in facts]
+    if absent:
+        raise BuildError(f"{path} lacks {', '.join(absent)}; repeat the run with this version of Parley")
+    return Run(Path(folder), facts)
+
+
+def _dialogue(line: bytes, where: str) -> Dialogue:
+    """One line of dialogues.jsonl. The file may be damaged in any way; the place is always named."""
+    repair = "the file is damaged: repeat the run with the same command, which replays it from its journal"
+    try:
+        dialogue = from_json(json.loads(line.decode("utf-8")), where)
+        texts = [text for turn in dialogue.turns for text in (turn.speaker, turn.text)]
+        if not texts or not all(isinstance(text, str) for text in (dialogue.id, *texts)):
+            raise ValueError("it needs a text id and at least one turn with a speaker and a text")
+        if b"\\ud" in line.lower():  # half a character would pass until the Parquet writer
+            json.dumps(json.loads(line), ensure_ascii=False).encode()
+    except ParleyError as error:
+        raise BuildError(f"{error}; {repair}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BuildError(f"{where}: not a dialogue ({error}); {repair}") from error
+    return dialogue
+
+
+def split_of(groups: Iterable[str]) -> dict[str, str]:
+    """The split of each group by the SHA-256 of its name: 90, 5 and 5 of 100.
+
+    A group keeps its split when the dataset grows. Where chance leaves a split empty, the train group whose hash comes
+    next is moved there, if there are at least `ALL_SPLITS_FROM` groups; train is never empty.
+    """
+    place = {group: int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64 for group in groups}
+    first, second = SHARES["train"], SHARES["train"] + SHARES["validation"]
+    splits = {
+        group: "train" if at < first else "validation" if at < second else "test" for group, at in place.items()
+    }
+    for split in SHARES if len(splits) >= ALL_SPLITS_FROM else ("train",):
+        if splits and split not in splits.values():
+            donors = [group for group in splits if splits[group] == "train"] or list(splits)
+            splits[max(donors, key=place.__getitem__)] = split
+    return splits
+
+
+# ---- the builder ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its `datasets` feature, and its meaning in words for the card."""
+
+    feature: Any
+    meaning: str
+
+
+def no_rows(dialogue: Dialogue) -> Iterable[Row]:
+    """The rows of a config that has not said what its rows are."""
+    raise NotImplementedError("a DialogueConfig needs rows=")
+
+
+@dataclass
+class DialogueConfig(datasets.BuilderConfig):  # type: ignore[misc]
+    """A table of a dataset: `columns` by name, and `rows` that a dialogue gives (none, one or several).
+
+    `data_dir` is the run folder. `description` opens the table's section of the card.
+    """
+
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    rows: Callable[[Dialogue], Iterable[Row]] = no_rows
+
+
+class DialogueBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
+    """What all our datasets share. A subclass sets the attributes below and BUILDER_CONFIGS; the first is the default.
+
+    `license_reason`: why these dialogues may carry `license`, in a sentence.
+    """
+
+    BUILDER_CONFIG_CLASS = DialogueConfig
+    dataset: ClassVar[str]
+    pretty_name: ClassVar[str]
+    license: ClassVar[str]
+    license_reason: ClassVar[str]
+    language: ClassVar[str] = "en"
+    task_categories: ClassVar[tuple[str, ...]] = ("text-generation",)
+    task_ids: ClassVar[tuple[str, ...]] = ("dialogue-generation", "dialogue-modeling")
+    tags: ClassVar[tuple[str, ...]] = ()
+
+    def group(self, dialogue: Dialogue) -> str:
+        """The seed of a dialogue, which never lies in two splits: its id, where each seed gives one dialogue."""
+        return dialogue.id
+
+    def _info(self) -> datasets.DatasetInfo:
+        columns = self.config.columns
+        return datasets.DatasetInfo(
+            features=datasets.Features({name: column.feature for name, column in columns.items()}),
+            license=self.license,
+        )
+
+    def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
+        run = open_run(Path(self.config.data_dir))
+        filled = {self.group(dialogue): any(True for _ in self.config.rows(dialogue)) for dialogue in run.dialogues()}
+        splits = split_of(filled)
+        found = {split: {group for group in filled if splits[group] == split} for split in SHARES}
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"run": run, "groups": groups})
+            for split, groups in found.items()
+            if any(filled[group] for group in groups)
+        ]
+
+    def _generate_examples(self, run: Run, groups: set[str]) -> Iterator[tuple[str, Row]]:
+        for dialogue in run.dialogues():
+            if self.group(dialogue) in groups:
+                for index, row in enumerate(self.config.rows(dialogue)):
+                    yield f"{dialogue.id}/{index}", row

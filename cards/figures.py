@@ -1,0 +1,165 @@
+"""Figures of a card: the funnel, the lengths, the contests, the training curve; the same bytes for the same numbers.
+
+PNGs for a page 800 pixels wide. Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart,
+and every bar carries its number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY, INK = "#0072B2", "#E69F00", "#8A8A8A", "#333333"
+WIDTH = 8.0  # inches, so that 11 points are 15 pixels on a page of 800
+_DOTS = 160
+_MOST_REASONS = 10
+
+
+def funnel(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Left: seeds kept, dropped and failed by round; right: what dropped or failed them, over all rounds.
+
+    `rounds`: [{"round", "kept", "dropped": {reason: n}, "failed": {error: n}}].
+    """
+    reasons = Counter[str]()
+    for each in rounds:
+        reasons.update(each["dropped"])
+        reasons.update(each["failed"])
+    lost = [(name, count) for name, count in reasons.most_common() if count]
+    shown = lost[:_MOST_REASONS] + ([("others", sum(count for _, count in lost[_MOST_REASONS:]))]
+                                    if len(lost) > _MOST_REASONS else [])
+    rows = max(len(rounds), 0.62 * len(shown), 2)
+    with _figure(path, 0.62 * rows + 1.2, columns=2 if shown else 1) as axes:
+        parts = {
+            "kept": [each["kept"] for each in rounds],
+            "dropped": [sum(each["dropped"].values()) for each in rounds],
+            "failed": [sum(each["failed"].values()) for each in rounds],
+        }
+        _stacked(axes[0], [f"round {each['round']}" for each in rounds], parts, (BLUE, ORANGE, GREY))
+        axes[0].set_title("Seeds by what became of them", loc="left")
+        if shown:
+            _reasons(axes[1], shown)
+
+
+def lengths(turns: Sequence[int], words: Sequence[int], path: Path) -> None:
+    """Histograms of turns a dialogue and of words a turn, with the median marked."""
+    with _figure(path, 3.2, columns=2) as axes:
+        _histogram(axes[0], turns, "Turns of a conversation", "conversations")
+        _histogram(axes[1], words, "Words of a turn", "turns")
+
+
+def critics(contests: Sequence[Mapping[str, int]], path: Path) -> None:
+    """Contests by round: won by the new conversation, or by the one of the round before.
+
+    `contests`: [{"round", "challenger", "incumbent"}].
+    """
+    with _figure(path, 0.62 * max(len(contests), 2) + 1.2) as axes:
+        parts = {
+            "the new one won": [each["challenger"] for each in contests],
+            "the old one stayed": [each["incumbent"] for each in contests],
+        }
+        _stacked(axes[0], [f"round {each['round']}" for each in contests], parts, (BLUE, ORANGE))
+        axes[0].set_title("Contests between a round's winner and the one before", loc="left")
+
+
+def curve(points: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Loss by step; evaluation loss where points have one. `points`: [{"step", "loss"?, "eval_loss"?}]."""
+    with _figure(path, 3.6) as axes:
+        for key, label, colour, mark in (("loss", "training", BLUE, ""), ("eval_loss", "evaluation", ORANGE, "o")):
+            line = [(each["step"], each[key]) for each in points if each.get(key) is not None]
+            if line:
+                steps, losses = zip(*line, strict=True)
+                axes[0].plot(steps, losses, color=colour, marker=mark, markersize=4, linewidth=1.8, label=label)
+        axes[0].legend(frameon=False, loc="upper right")
+        axes[0].grid(axis="y", color="#E4E4E4", linewidth=0.8)
+        axes[0].set_axisbelow(True)
+        axes[0].set_title("Loss, nats a token", loc="left")
+        axes[0].set_xlabel("step")
+
+
+@contextmanager
+def _figure(path: Path, height: float, columns: int = 1) -> Iterator[Sequence[Axes]]:
+    """`columns` axes side by side that become `path` at the end. No pyplot: no backend, no state, no user's settings."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({
+            "font.family": "DejaVu Sans", "font.size": 11, "axes.titlesize": 12, "text.color": INK,
+            "axes.labelcolor": INK, "axes.edgecolor": "#BBBBBB", "xtick.color": INK, "ytick.color": INK,
+            "axes.spines.top": False, "axes.spines.right": False, "savefig.facecolor": "white",
+        })
+        figure: Figure = Figure(figsize=(WIDTH, height), dpi=_DOTS, layout="constrained")
+        yield figure.subplots(1, columns, squeeze=False)[0]
+        figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def _stacked(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[int]], colours: Sequence[str]) -> None:
+    """Horizontal bars from top to bottom, each cut into `parts`, numbers inside, names of the parts below."""
+    total = max((sum(column) for column in zip(*parts.values(), strict=True)), default=0) or 1
+    left = [0] * len(names)
+    for (label, values), colour in zip(parts.items(), colours, strict=True):
+        if not any(values):
+            continue
+        bars = axes.barh(range(len(names)), values, left=left, color=colour, height=0.62, label=label)
+        texts = [f"{value:,}" if value / total > 0.045 else "" for value in values]
+        axes.bar_label(bars, texts, label_type="center", color="white" if colour == BLUE else "black")
+        left = [start + value for start, value in zip(left, values, strict=True)]
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    _bare(axes)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.01), ncols=len(parts), handlelength=1,
+                handleheight=1, columnspacing=1.2, borderpad=0)
+
+
+def _reasons(axes: Axes, reasons: Sequence[tuple[str, int]]) -> None:
+    bars = axes.barh(range(len(reasons)), [count for _, count in reasons], color=ORANGE, height=0.62)
+    axes.bar_label(bars, [f"{count:,}" for _, count in reasons], padding=4)
+    axes.set_yticks(range(len(reasons)), [name for name, _ in reasons])
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_title("What dropped them, all rounds", loc="left")
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
+    """No horizontal axis: the bars carry their numbers."""
+    axes.xaxis.set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_visible(False)
+
+
+def _histogram(axes: Axes, values: Sequence[int], title: str, what: str) -> None:
+    """Bars of whole numbers up to the 99th percentile; longer ones are counted in the last bar, which says so."""
+    ordered = sorted(values)
+    low, median, high = ordered[0], ordered[len(ordered) // 2], ordered[int(0.99 * (len(ordered) - 1))]
+    step = max(1, -(-(high - low + 1) // 30))
+    edges = list(range(low, high + step + 1, step))
+    last = edges[-1] - 1
+    axes.hist([min(value, last) for value in ordered], bins=[edge - 0.5 for edge in edges], color=BLUE, rwidth=0.88)
+    axes.axvline(median, color=ORANGE, linewidth=2)
+    axes.annotate(f"median {median:,}", (median, 1), xycoords=("data", "axes fraction"), xytext=(5, -4),
+                  textcoords="offset points", va="top", backgroundcolor=(1, 1, 1, 0.75))
+    axes.margins(y=0.18)
+    axes.set_title(title, loc="left")
+    axes.set_ylabel(what)
+    axes.yaxis.set_major_locator(_whole())
+    axes.xaxis.set_major_locator(_whole())
+    if ordered[-1] > last:
+        axes.set_xlabel(f"last bar: {last - step + 1} and more, up to {ordered[-1]:,}")
+
+
+def _whole() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=6, integer=True, min_n_ticks=1)
+
+

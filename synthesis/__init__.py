@@ -1,0 +1,1 @@
+"""Makes synthetic dialogues: seeds in, filtered dialogues and their provenance out."""

@@ -1,0 +1,113 @@
+"""The command line of `python -m synthesis`: flags, and the fields of the recipe that is named."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from synthesis.errors import UserError
+from synthesis.outcomes import Shard
+
+EPILOG = """examples:
+  python -m synthesis spc                                    the embedded model, nothing to download
+  python -m synthesis spc --endpoint http://localhost:3000   a text-generation-inference server
+  python -m synthesis spc --preset paper --candidates 8      a preset, and a field of the recipe changed
+  python -m synthesis spc --dry-run --n 10000                what would it take?
+"""
+
+
+def recipes() -> list[str]:
+    """Names of the recipes: the modules of synthesis/recipes."""
+    from synthesis import recipes as folder
+
+    return sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+
+
+def recipe_class(name: str) -> type[Any]:
+    """The dataclass of a recipe. Raises UserError listing the recipes there are."""
+    if name not in recipes():
+        raise UserError(f"no recipe {name!r}; there are {', '.join(recipes())}")
+    module = importlib.import_module(f"synthesis.recipes.{name}")
+    found = [kind for kind in vars(module).values() if isinstance(kind, type) and vars(kind).get("name") == name]
+    if len(found) != 1:
+        raise TypeError(f"synthesis/recipes/{name}.py: expected one dataclass with name = {name!r}, found {found}")
+    return found[0]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags that every recipe has."""
+    made = argparse.ArgumentParser(
+        "python -m synthesis",
+        description="Runs a recipe: seeds in, filtered dialogues and their provenance out.",
+        epilog=EPILOG,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipes())}")
+    add(
+        "--endpoint", metavar="URL", help="text-generation-inference or OpenAI-compatible server; key from TGI_API_KEY"
+    )
+    add(
+        "--model",
+        help="without endpoint: the model to serve, a folder or Hub id (default: the embedded one); "
+        "with endpoint: which of its models",
+    )
+    add("--preset", default="improved", help="set of hyper-parameters (default: improved)")
+    add("--n", type=_positive, default=100, help="dialogues to try (default: 100)")
+    add("--seed", type=int, default=0, help="seed of the run (default: 0)")
+    add("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE)")
+    add("--shard", type=Shard.parse, default=Shard(), metavar="I/N", help="take part I of N of the seeds")
+    add("--in-flight", type=_positive, default=64, help="dialogues worked on side by side (default: 64)")
+    add("--threads", type=_positive, default=1, help="threads of the embedded server (default: 1)")
+    add(
+        "--max-failures",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="share of failed seeds from which the exit status is 1 (default: 0.05)",
+    )
+    add("--dry-run", action="store_true", help="print the calls, tokens and time a run will need, from a small pilot")
+    add("--replay", action="store_true", help="ask nobody: repeat a finished run from its journal")
+    add("--fields", action="store_true", help="list the recipe's fields with their values, and stop")
+    return made
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """Flags, and the recipe's fields as strings. Raises UserError for what is neither."""
+    flags, rest = parser().parse_known_args(arguments)
+    values: dict[str, str] = {}
+    while rest:
+        flag = rest.pop(0)
+        name, has_value, value = flag.partition("=")
+        if not name.startswith("--"):
+            raise UserError(f"unexpected argument {flag!r}; fields are given as --field value")
+        if not has_value and not rest:
+            raise UserError(f"{name}: expected a value")
+        values[name[2:].replace("-", "_")] = value if has_value else rest.pop(0)
+    return flags, values
+
+
+def describe(recipe: Any) -> str:
+    """One `--field value` a line."""
+    return "\n".join(
+        f"--{field.name.replace('_', '-'):24} {getattr(recipe, field.name)}" for field in dataclasses.fields(recipe)
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected at least 1")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected a share from 0 to 1")
+    return number

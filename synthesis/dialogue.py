@@ -1,0 +1,207 @@
+"""Persona, Turn, Dialogue: the records that every folder speaks.
+
+They are frozen and JSON-plain: `to_json` gives dicts, lists, strings and numbers only, `from_json` takes them back
+and refuses unknown or missing keys by name. Empty optional fields are left out of the JSON, so a file holds what was
+made and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synthesis.errors import UserError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One user profile: `traits` are one-sentence first-person attributes, `name` the given name if assigned."""
+
+    id: str
+    traits: tuple[str, ...]
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One utterance and its labels.
+
+    `intents`: utterance intents (solid). `acts`: dialogue acts (luas). `state`: belief state after this turn, slot to
+    value (luas). `evidence`: the sentence of the document that the utterance rests on (autoconv).
+    """
+
+    speaker: str
+    text: str
+    intents: tuple[str, ...] = ()
+    acts: tuple[str, ...] = ()
+    state: Mapping[str, str] | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A candidate for the same seed that was not taken.
+
+    `reason`: "outvoted" (lost to the chosen one), "incumbent" (the round before had chosen it), or the filter's
+    reason. `votes`: expert votes it got out of `ballots`; a filtered one was never voted on.
+    """
+
+    turns: tuple[Turn, ...]
+    reason: str
+    votes: float = 0.0
+    ballots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage of a recipe asked for a dialogue: by which role, how many requests, tokens, how sampled."""
+
+    name: str
+    role: str
+    requests: int
+    tokens_in: int
+    tokens_out: int
+    sampling: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Provenance of a dialogue.
+
+    `prompts`: first 16 hex digits of the SHA-256 over
+    the recipe's prompt templates. `seed`: the run's seed. `round`: the round that wrote it, from 1. `stages`: every
+    stage that asked something in that round.
+    """
+
+    recipe: str
+    preset: str
+    model: str
+    revision: str | None
+    prompts: str
+    seed: int
+    round: int
+    stages: tuple[Stage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation: what it is about, who speaks, what was said, where it comes from.
+
+    `notes`: what a reader must know of this very dialogue, such as "incumbent" (a later round found nothing better).
+    """
+
+    id: str
+    turns: tuple[Turn, ...]
+    personas: tuple[Persona, ...] = ()
+    topic: str | None = None
+    document: str | None = None
+    goal: Mapping[str, Any] | None = None
+    rejected: tuple[Rejected, ...] = ()
+    notes: tuple[str, ...] = ()
+    origin: Origin | None = None
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Speakers in order of first appearance."""
+        return tuple(dict.fromkeys(turn.speaker for turn in self.turns))
+
+    def text(self) -> str:
+        """The transcript, one `speaker: utterance` a line."""
+        return transcript(self.turns)
+
+
+def transcript(turns: Iterable[Turn]) -> str:
+    """One `speaker: utterance` a line."""
+    return "\n".join(f"{turn.speaker}: {turn.text}" for turn in turns)
+
+
+def messages(turns: Iterable[Turn], assistant: str, system: str | None = None) -> list[dict[str, str]]:
+    """Chat messages (`role`, `content`) with `assistant` as the model's side and everybody else as the user."""
+    head = [{"role": "system", "content": system}] if system else []
+    return head + [
+        {"role": "assistant" if turn.speaker == assistant else "user", "content": turn.text} for turn in turns
+    ]
+
+
+def to_json(record: Any) -> Any:
+    """A record as plain JSON values; fields that are None or empty and have a default are left out."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {
+            field.name: to_json(getattr(record, field.name))
+            for field in dataclasses.fields(record)
+            if field.default is dataclasses.MISSING or getattr(record, field.name) != field.default
+        }
+    if isinstance(record, Mapping):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (tuple, list)):
+        return [to_json(item) for item in record]
+    return record
+
+
+def _make(kind: type[Any], row: Mapping[str, Any], where: str, nested: Mapping[str, Any]) -> Any:
+    """`kind` from `row`, each field named in `nested` read by its reader, every other list made a tuple."""
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: expected an object for {kind.__name__}, got {type(row).__name__}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    unknown = sorted(set(row) - set(fields))
+    required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+    absent = [name for name in required if name not in row]
+    if unknown or absent:
+        raise UserError(f"{where}: not a {kind.__name__}: unknown fields {unknown}, missing fields {absent}")
+    values = {
+        name: nested[name](value, f"{where}.{name}") if name in nested and value is not None else _tuples(value)
+        for name, value in row.items()
+    }
+    return kind(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _each(read: Any) -> Any:
+    return lambda rows, where: tuple(read(row, f"{where}[{index}]") for index, row in enumerate(rows))
+
+
+def _persona(row: Json, where: str) -> Persona:
+    persona: Persona = _make(Persona, row, where, {})
+    return persona
+
+
+def _turn(row: Json, where: str) -> Turn:
+    turn: Turn = _make(Turn, row, where, {})
+    return turn
+
+
+def _rejected(row: Json, where: str) -> Rejected:
+    rejected: Rejected = _make(Rejected, row, where, {"turns": _each(_turn)})
+    return rejected
+
+
+def _stage(row: Json, where: str) -> Stage:
+    stage: Stage = _make(Stage, row, where, {"sampling": lambda value, at: dict(value)})
+    return stage
+
+
+def _origin(row: Json, where: str) -> Origin:
+    origin: Origin = _make(Origin, row, where, {"stages": _each(_stage)})
+    return origin
+
+
+def from_json(row: Json, where: str = "dialogue") -> Dialogue:
+    """A `Dialogue` from its JSON object. `where` names the place in messages, such as "dialogues.jsonl:12".
+
+    Raises UserError naming unknown or missing fields.
+    """
+    readers = {
+        "turns": _each(_turn),
+        "personas": _each(_persona),
+        "rejected": _each(_rejected),
+        "origin": _origin,
+    }
+    dialogue: Dialogue = _make(Dialogue, row, where, readers)
+    return dialogue

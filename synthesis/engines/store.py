@@ -1,0 +1,266 @@
+"""The journal's file: replies by key in SQLite, written in groups by one thread.
+
+Durability. A reply is handed out after its commit, so whatever anybody saw is in the file. Against a killed process
+any WAL commit holds, for the pages are with the kernel. Against a power cut only `synchronous=FULL` holds, which waits
+for the disk at each commit; dialogues written from replies that the journal then lacks would not replay, so FULL it
+is. Group commit makes it cheap: all replies that arrive while one commit waits for the disk share the next.
+
+Sharing. Processes on one machine may use the same file at once: one writes at a time, the others wait up to
+`BUSY_SECONDS`. The first reply under a key stays, and everybody gets that one. WAL needs a local disk: not NFS.
+
+Layout: an ordinary table, appended to, plus the key's index (random keys in a clustered table would split its pages).
+Nothing is scanned on opening. A value is zlib (level 1) over JSON in columns, one list for all token ids, one for all
+texts and so on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from synthesis.engine import Reply, Token
+from synthesis.errors import JournalError, ParleyError, StorageError
+
+APPLICATION = 0x5061724A  # "ParJ", in the file's header: tells our file from any other SQLite file
+VERSION = 1
+BUSY_SECONDS = 60.0
+_MISSING = "SELECT 1 FROM sqlite_master LIMIT 1"
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+Answer = TypeVar("Answer")
+Answers = Mapping[str, Answer | ParleyError]
+
+
+class Gather(Generic[Answer]):
+    """Calls by key, joined: all that arrive while one `work` runs in the thread go along in the next.
+
+    `work` takes key to value and returns key to answer or to the error for that key alone; what it raises, every
+    caller of the group gets. A cancelled caller leaves its row in the group.
+    """
+
+    def __init__(self, thread: ThreadPoolExecutor, work: Callable[[dict[str, Any]], Answers[Answer]]) -> None:
+        self._thread, self._work = thread, work
+        self._turn = asyncio.Lock()
+        self._rows: dict[str, Any] = {}
+        self._group: asyncio.Task[Answers[Answer]] | None = None
+        self._running: set[asyncio.Task[Answers[Answer]]] = set()
+
+    async def __call__(self, key: str, value: Any = None) -> Answer:
+        self._rows[key] = value
+        if self._group is None:
+            self._group = asyncio.create_task(self._run())
+            self._running.add(self._group)
+            self._group.add_done_callback(self._over)
+        answer = (await asyncio.shield(self._group))[key]
+        if isinstance(answer, ParleyError):
+            raise answer
+        return answer
+
+    async def drained(self) -> None:
+        """Returns when no group runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _run(self) -> Answers[Answer]:
+        async with self._turn:
+            rows, self._rows, self._group = self._rows, {}, None
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, rows)
+
+    def _over(self, group: asyncio.Task[Answers[Answer]]) -> None:
+        self._running.discard(group)
+        if not group.cancelled():
+            group.exception()  # seen, even if every caller has gone
+
+
+class Store:
+    """Replies by key (64 hexadecimal digits). `read_only`: the file must exist and is not written."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path, self._read_only = path, read_only
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._connection: sqlite3.Connection | None = None
+        self.find: Gather[Reply | None] = Gather(self._thread, self._find)
+        self.keep: Gather[Reply] = Gather(self._thread, self._keep)
+
+    async def open(self) -> None:
+        """Raises JournalError for a file that is no journal, StorageError for a folder that cannot be used."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        except ParleyError:
+            self._thread.shutdown(wait=False)
+            raise
+
+    async def close(self) -> None:
+        """Commits what is under way, and closes the file."""
+        await self.find.drained()
+        await self.keep.drained()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _open(self) -> None:
+        patience = time.monotonic() + BUSY_SECONDS
+        while self._connection is None:
+            try:
+                self._connection = _opened(self.path, self._read_only)
+            except sqlite3.Error as error:
+                # The switch to WAL does not wait for other processes by itself.
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                    raise _told(self.path, error) from error
+                time.sleep(0.01)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _database(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise JournalError(f"journal {self.path}: asked while closed; use it inside `async with`")
+        return self._connection
+
+    def _find(self, rows: dict[str, Any]) -> Answers[Reply | None]:
+        database = self._database()
+        try:
+            return {key: _read(database, self.path, key) for key in rows}
+        except sqlite3.Error as error:
+            raise _told(self.path, error) from error
+
+    def _keep(self, rows: dict[str, Any]) -> Answers[Reply]:
+        database = self._database()
+        packed = [(bytes.fromhex(key), pack(reply)) for key, reply in rows.items()]
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            kept = database.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", packed).rowcount
+            database.execute("COMMIT")
+            if kept == len(packed):
+                return rows
+            return {key: _read(database, self.path, key) or reply for key, reply in rows.items()}
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise _told(self.path, error) from error
+
+
+def _opened(path: Path, read_only: bool) -> sqlite3.Connection:
+    if read_only and not path.is_file():
+        raise JournalError(f"journal {path}: no such file; a replay needs the journal of an earlier run")
+    connection = sqlite3.connect(_address(path, read_only), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        _check(connection, path, read_only)
+        connection.execute("PRAGMA query_only=ON" if read_only else "PRAGMA synchronous=FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _address(path: Path, read_only: bool) -> str:
+    """SQLite's URI for the file.
+
+    A replay, too, opens it for writing where it can, to bring in what a killed run left in the WAL; where it cannot, a
+    journal that was closed in order is read as it lies.
+    """
+    address = f"file:{quote(str(path.absolute()))}"
+    if not read_only:
+        return address
+    if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK):
+        return f"{address}?mode=rw"
+    wal = Path(f"{path}-wal")
+    return f"{address}?mode=ro" if wal.exists() and wal.stat().st_size else f"{address}?mode=ro&immutable=1"
+
+
+def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    """Makes a new file a journal, and refuses any other that is not one of this version."""
+    application, version = _identity(connection)
+    empty = not application and not version and connection.execute(_MISSING).fetchone() is None
+    if empty and not read_only:
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalError(f"journal {path}: this file system has no shared memory for WAL; use a local disk")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, reply BLOB NOT NULL)")
+        connection.execute(f"PRAGMA application_id={APPLICATION}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+        application, version = _identity(connection)
+    if application != APPLICATION:
+        raise JournalError(f"journal {path}: an SQLite file, but not a journal of Parley; name another file")
+    if version != VERSION:
+        raise JournalError(
+            f"journal {path}: of version {version}, this Parley reads {VERSION}; use the Parley that wrote it, or "
+            "move the file away to begin anew"
+        )
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    return application, connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | JournalError | None:
+    with closing(database.execute("SELECT reply FROM replies WHERE key = ?", (bytes.fromhex(key),))) as rows:
+        row = rows.fetchone()
+    if row is None:
+        return None
+    try:
+        return unpack(row[0])
+    except (zlib.error, ValueError, TypeError) as error:
+        return JournalError(f"journal {path}: the reply under {key} is damaged ({error}). {_ANEW}")
+
+
+_ANEW = "Move the file away and run again: all replies are then asked for anew. `sqlite3 FILE .recover` may save some"
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary error code; the upper bits say more than is needed here."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _told(path: Path, error: sqlite3.Error) -> ParleyError:
+    code = _code(error)
+    if code in _DISK:
+        return StorageError(f"journal {path}: {error}; the folder must exist, be writable and have room on its disk")
+    if code == sqlite3.SQLITE_BUSY:
+        return JournalError(f"journal {path}: another process kept it locked for {BUSY_SECONDS:.0f} s; stop that one")
+    return JournalError(f"journal {path}: {error}. {_ANEW}")
+
+
+def pack(reply: Reply) -> bytes:
+    """`reply` as the journal holds it. Floats and texts survive exactly."""
+    row = [reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out]
+    row += [_columns(reply.tokens), _columns(reply.prefill), [_columns(step) for step in reply.top_tokens]]
+    return zlib.compress(json.dumps(row, separators=(",", ":")).encode(), 1)
+
+
+def unpack(value: bytes) -> Reply:
+    """The reply that `pack` was given. Raises zlib.error, ValueError or TypeError for anything else."""
+    text, reason, tokens_in, tokens_out, tokens, prefill, top_tokens = json.loads(zlib.decompress(value))
+    steps = tuple(_rows(step) for step in top_tokens)
+    return Reply(text, reason, tokens_in, tokens_out, _rows(tokens), _rows(prefill), steps)
+
+
+def _columns(tokens: tuple[Token, ...]) -> list[list[Any]]:
+    """Ids, texts and log-probabilities side by side, and the places of the special tokens."""
+    return [
+        [token.id for token in tokens],
+        [token.text for token in tokens],
+        [token.logprob for token in tokens],
+        [place for place, token in enumerate(tokens) if token.special],
+    ]
+
+
+def _rows(columns: list[list[Any]]) -> tuple[Token, ...]:
+    ids, texts, logprobs, special = columns
+    marked = set(special)
+    triples = zip(ids, texts, logprobs, strict=True)
+    return tuple(Token(number, text, logprob, at in marked) for at, (number, text, logprob) in enumerate(triples))

@@ -1,0 +1,92 @@
+"""What can go wrong, as one tree, named by the boundary that was crossed.
+
+    ParleyError                  anything Parley reports by itself; the message is for the user, no traceback needed
+    ├── UserError                the user's mistake: a file, a flag, a key, a folder (exit status 2)
+    └── Failure                  the world's (exit status 1)
+        ├── EngineError          an endpoint did not give a reply
+        │   ├── RequestRefused   the request is wrong and will stay wrong (4xx): never retried
+        │   │   └── ContextOverflow   prompt and reply do not fit the model's context
+        │   ├── Unsupported      this dialect has no such feature; names the feature and who has it
+        │   ├── Overloaded       the server takes no more just now (429, 503): back off and come again
+        │   └── Unavailable      transport or server fault (424, 500, 502, 504, resets, torn streams): a few retries
+        ├── ReadingError         a reply came, but what was asked for cannot be read out of it; carries the raw text
+        ├── JournalError         the journal on disk cannot be read or written
+        ├── StorageError         the disk refused: full, read-only, gone
+        ├── BuildError           a run folder cannot be made into a dataset
+        └── PushError            the Hub refused, or what it holds afterwards is not what was sent
+
+A message says what, which, got what, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class ParleyError(Exception):
+    """Anything that Parley reports by itself."""
+
+    exit_status = 1
+
+
+class UserError(ParleyError):
+    """The user's mistake; the message says what to do instead."""
+
+    exit_status = 2
+
+
+class Failure(ParleyError):
+    """Something outside the user's hands went wrong."""
+
+
+class EngineError(Failure):
+    """An endpoint did not give a reply."""
+
+
+class RequestRefused(EngineError):
+    """The endpoint rejected the request as invalid (HTTP 4xx); asking again cannot help."""
+
+
+class ContextOverflow(RequestRefused):
+    """The prompt, or prompt plus `max_new_tokens`, exceeds the model's context."""
+
+
+class Unsupported(EngineError):
+    """The dialect or model lacks a feature that the request needs."""
+
+
+class Overloaded(EngineError):
+    """The endpoint takes no more requests just now.
+
+    `retry_after`: seconds the server asked us to wait, or None when it did not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(EngineError):
+    """The endpoint or the way to it failed; a bounded number of retries is worth it."""
+
+
+class ReadingError(Failure):
+    """What was asked for cannot be read out of a reply. `raw` is the reply's text, whole."""
+
+    def __init__(self, message: str, raw: str) -> None:
+        super().__init__(message)
+        self.raw = raw
+
+
+class JournalError(Failure):
+    """The journal on disk cannot be read or written."""
+
+
+class StorageError(Failure):
+    """The disk refused a write."""
+
+
+class BuildError(Failure):
+    """A run folder cannot be made into a dataset."""
+
+
+class PushError(Failure):
+    """The Hub refused a push, or holds something else afterwards."""

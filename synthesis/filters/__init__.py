@@ -1,0 +1,1 @@
+"""One kind of reason for dropping a dialogue a file."""

@@ -1,0 +1,34 @@
+"""Repetition: loops of one utterance, and one utterance that goes round in itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+from synthesis.dialogue import Dialogue
+from synthesis.words import ngrams, words
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """Keeps dialogues in which no utterance of `words` words or more comes `times` times.
+
+    An utterance whose 3-grams are to more than half repeats of each other is a loop as well.
+    """
+
+    name: ClassVar[str] = "repetition"
+    times: int = 2
+    words: int = 4
+
+    async def __call__(self, dialogue: Dialogue) -> str | None:
+        spoken = [tuple(words(turn.text)) for turn in dialogue.turns]
+        said = Counter(utterance for utterance in spoken if len(utterance) >= self.words)
+        for utterance, count in said.most_common(1):
+            if count >= self.times:
+                return f"repeated utterance: {' '.join(utterance)!r}, {count} times"
+        for number, utterance in enumerate(spoken, 1):
+            grams = list(ngrams(utterance, 3))
+            if len(grams) >= 6 and len(set(grams)) < len(grams) / 2:
+                return f"looping utterance: turn {number}"
+        return None

@@ -1,0 +1,1 @@
+"""One kind of number about dialogues a file."""

@@ -1,0 +1,1 @@
+"""One published recipe a file; the folder is the registry."""

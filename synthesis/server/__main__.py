@@ -1,0 +1,143 @@
+"""python -m synthesis.server --model DIR: serve a small Llama on this machine.
+
+Prints one line on standard output when ready: "listening on http://127.0.0.1:PORT". The key that clients must send, if
+any, comes from the environment (PARLEY_SERVER_API_KEY), never from a flag. SIGTERM and SIGINT end it cleanly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from synthesis.errors import UserError
+
+GRACE = 5.0  # seconds that running requests have to finish when the server is told to stop
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m synthesis.server", description=(__doc__ or "").partition("\n\n")[0])
+    add = made.add_argument
+    add("--model", type=Path, required=True, help="folder with config.json, model.safetensors, tokenizer.json")
+    add("--model-id", help="the name that /info and /v1/models give (default: the folder's name)")
+    add("--host", default="127.0.0.1", help="address to listen on; another one opens the server to the network")
+    add("--port", type=int, default=3000, help="port, 0 for a free one")
+    add("--max-concurrent-requests", type=int, default=128, help="more are refused at once with 429")
+    add("--max-batch-size", type=int, default=32, help="sequences that are decoded together")
+    add("--max-input-tokens", type=int, help="longest prompt (default: max-total-tokens - 1)")
+    add("--max-total-tokens", type=int, help="prompt and reply together (default: the model's context)")
+    add("--max-best-of", type=int, default=2)
+    add("--max-stop-sequences", type=int, default=4)
+    add("--max-top-n-tokens", type=int, default=5)
+    add("--max-client-batch-size", type=int, default=4, help="most prompts in one /v1/completions request")
+    add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="precision of weights and activations")
+    add("--threads", type=int, default=1, help="threads of one matrix product; more than free cores is slower")
+    add("--prefix-cache-mb", type=int, default=256, help="memory for prompts' reusable beginnings, 0 to reuse nothing")
+    add("--stop-with-stdin", action="store_true", help="end when standard input closes, as it does with its owner")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; the exit status."""
+    given = parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave_early)
+    try:
+        _check(given)
+        with contextlib.closing(_bind(given.host, given.port)) as listener:
+            asyncio.run(_serve(given, listener))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _leave_early(number: int, frame: FrameType | None) -> None:
+    """A signal while the model is still loading."""
+    raise SystemExit(0)
+
+
+def _check(given: argparse.Namespace) -> None:
+    names = ("max_concurrent_requests", "max_batch_size", "max_best_of", "max_client_batch_size", "threads")
+    for name in (*names, "max_input_tokens", "max_total_tokens"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if given.prefix_cache_mb < 0:
+        raise UserError(f"--prefix-cache-mb must be at least 0, got {given.prefix_cache_mb}")
+    if not 0 <= given.port < 65536:
+        raise UserError(f"--port must be between 0 and 65535, got {given.port}")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """The address taken before the model is loaded, so that a clash is told at once."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            if port:
+                listener.listen()  # two servers may both bind; only one may listen
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --port, or 0 for a free one"
+        ) from None
+    return listener
+
+
+async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
+    from aiohttp import web
+
+    from synthesis.server.app import build
+    from synthesis.server.loading import load
+
+    service = load(given)
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    if given.stop_with_stdin:
+        loop.add_reader(sys.stdin.fileno(), _watch, told)
+    service.scheduler.start(loop)
+    app = build(service, os.environ.get("PARLEY_SERVER_API_KEY", ""))
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.SockSite(runner, listener, backlog=1024)
+        await site.start()
+        print(f"listening on {_address(listener)}", flush=True)
+        await told.wait()
+        await site.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(service.quiet(), GRACE)
+    finally:
+        await asyncio.to_thread(service.scheduler.stop)
+        await runner.cleanup()
+
+
+def _watch(told: asyncio.Event) -> None:
+    """Standard input has something: its end, when the owner is gone."""
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        told.set()
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The routes, and what surrounds every request: the key, cross-origin headers, errors as bodies."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from synthesis.server import chat, completions, native
+from synthesis.server.body import LIMIT, BadBody
+from synthesis.server.native import SERVICE, read_body, reply
+from synthesis.server.protocol import VERSION, GenerateRequest, Refused, read_generate
+from synthesis.server.service import Service
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+KEY = web.AppKey("key", str)
+OPEN = frozenset({"/chat_tokenize"})  # POST routes that TGI serves without a key
+CORS = {"Access-Control-Allow-Origin": "*"}
+
+
+def build(service: Service, key: str = "") -> web.Application:
+    """The application; a `key` that is not empty must be sent as `Authorization: Bearer KEY` with every POST."""
+    app = web.Application(client_max_size=LIMIT, middlewares=[_cross_origin, _errors, _authorized])
+    app[SERVICE] = service
+    app[KEY] = key
+    app.router.add_get("/", health)
+    app.router.add_get("/health", health)
+    app.router.add_get("/ping", health)
+    app.router.add_get("/info", info)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/v1/models", models)
+    app.router.add_post("/", native.compatible)
+    app.router.add_post("/generate", native.generate)
+    app.router.add_post("/generate_stream", native.generate_stream)
+    app.router.add_post("/tokenize", native.tokenize)
+    app.router.add_post("/vertex", native.vertex)
+    app.router.add_post("/invocations", invocations)
+    app.router.add_post("/chat_tokenize", chat.chat_tokenize)
+    app.router.add_post("/v1/chat/completions", chat.chat_completions)
+    app.router.add_post("/v1/completions", completions.completions)
+    return app
+
+
+@web.middleware
+async def _cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Any origin may GET and POST, as TGI has it by default."""
+    if request.method == "OPTIONS":
+        allowed = {"Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": "content-type"}
+        return web.Response(headers={**CORS, **allowed})
+    response = await handler(request)
+    if not response.prepared:
+        response.headers.update(CORS)
+    return response
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except BadBody as error:
+        return web.Response(status=error.status, text=error.message)
+    except Refused as refused:
+        response = reply(refused.json())
+        response.set_status(refused.status)
+        return response
+
+
+@web.middleware
+async def _authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
+    key = request.app[KEY]
+    if key and request.method == "POST" and request.path not in OPEN:
+        sent = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(sent.lower().encode(), f"Bearer {key}".lower().encode()):
+            return web.Response(status=401)
+    return await handler(request)
+
+
+async def health(request: web.Request) -> web.StreamResponse:
+    """GET /health, / and /ping: empty while the decoding thread lives."""
+    if not request.app[SERVICE].scheduler.alive:
+        raise Refused("healthcheck", "unhealthy")
+    return web.Response()
+
+
+async def info(request: web.Request) -> web.StreamResponse:
+    """GET /info."""
+    service = request.app[SERVICE]
+    limits = service.limits
+    return reply(
+        {
+            "model_id": service.model_id,
+            "model_sha": service.sha,
+            "model_pipeline_tag": "text-generation",
+            "max_concurrent_requests": limits.max_concurrent_requests,
+            "max_best_of": limits.max_best_of,
+            "max_stop_sequences": limits.max_stop_sequences,
+            "max_input_tokens": limits.max_input_tokens,
+            "max_total_tokens": limits.max_total_tokens,
+            "validation_workers": limits.validation_workers,
+            "max_client_batch_size": limits.max_client_batch_size,
+            "router": "text-generation-router",
+            "version": VERSION,
+            "sha": None,
+            "docker_label": "parley-embedded",
+        }
+    )
+
+
+async def models(request: web.Request) -> web.StreamResponse:
+    """GET /v1/models."""
+    one = {"id": request.app[SERVICE].model_id, "object": "model", "created": 0, "owned_by": "parley"}
+    return reply({"object": "list", "data": [one]})
+
+
+async def metrics(request: web.Request) -> web.StreamResponse:
+    """GET /metrics."""
+    return web.Response(text=request.app[SERVICE].metrics.text(), content_type="text/plain")
+
+
+def _read_invocation(value: Any) -> GenerateRequest | chat.ChatRequest | completions.CompletionRequest:
+    """SageMaker's one route: the keys say what is meant."""
+    if isinstance(value, dict) and "inputs" not in value:
+        if "messages" in value:
+            return chat.read_chat(value)
+        if "prompt" in value:
+            return completions.read_completion(value)
+    return read_generate(value)
+
+
+async def invocations(request: web.Request) -> web.StreamResponse:
+    """POST /invocations."""
+    wanted = await read_body(request, _read_invocation)
+    if isinstance(wanted, chat.ChatRequest):
+        return await chat.answer_chat(request, wanted)
+    if isinstance(wanted, completions.CompletionRequest):
+        return await completions.answer_completion(request, wanted)
+    return await native.compatible_answer(request, wanted)

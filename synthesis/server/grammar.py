@@ -1,0 +1,122 @@
+"""Output held to a JSON schema or a regular expression by llguidance masks.
+
+Two things follow TGI rather than the letter of JSON Schema: an object has the properties that are listed and no
+others, and there is no free white space (a small model would pad with it until its budget ends).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthesis.server.protocol import Grammar, invalid
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+    from synthesis.server.text import Tokenizer
+
+KEPT = 32  # compiled grammars, as in TGI
+NAMED = ("properties", "$defs", "definitions")  # keywords whose value maps names to schemas
+LISTED = ("anyOf", "oneOf", "prefixItems")  # keywords whose value is a list of schemas; allOf must stay open
+
+
+def closed(schema: Any) -> Any:
+    """The schema with every object closed that lists its properties and says nothing about others."""
+    if not isinstance(schema, dict):
+        return schema
+    done = dict(schema)
+    for key in NAMED:
+        if isinstance(done.get(key), dict):
+            done[key] = {name: closed(value) for name, value in done[key].items()}
+    for key in LISTED:
+        if isinstance(done.get(key), list):
+            done[key] = [closed(value) for value in done[key]]
+    if "items" in done:
+        done["items"] = closed(done["items"])
+    told = ("additionalProperties", "patternProperties", "unevaluatedProperties", "allOf", "$ref")
+    if "properties" in done and not any(key in done for key in told):
+        done["additionalProperties"] = False
+    return done
+
+
+def source(grammar: Grammar) -> str:
+    """The grammar in llguidance's language; raises Refused with TGI's texts."""
+    from llguidance import LLMatcher
+
+    if grammar.kind == "regex":
+        return str(LLMatcher.grammar_from_regex(str(grammar.value)))
+    schema = grammar.value
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except (ValueError, RecursionError) as error:
+            raise invalid(f"grammar is not valid: {error}") from None
+    if not isinstance(schema, dict):
+        raise invalid("grammar is not valid: a JSON schema must be an object")
+    if grammar.kind != "any" and "properties" not in schema:
+        raise invalid("grammar is not valid: Grammar must have a 'properties' field")
+    if not isinstance(schema.get("properties", {}), dict):
+        raise invalid("grammar is not valid: 'properties' must be an object")
+    return str(LLMatcher.grammar_from_json_schema({**closed(schema), "x-guidance": {"whitespace_flexible": False}}))
+
+
+@dataclass(slots=True)
+class Guide:
+    """The grammar's state along one generation."""
+
+    _matcher: LLMatcher
+    _bits: NDArray[np.int32]
+
+    def allowed(self, vocabulary: int) -> NDArray[np.bool_]:
+        """Which tokens may come next; raises ValueError when the grammar gave up (a resource limit)."""
+        from llguidance.numpy import fill_next_token_bitmask
+
+        fill_next_token_bitmask(self._matcher, self._bits)
+        if self._matcher.is_error():
+            raise ValueError(f"the grammar gave up: {self._matcher.get_error()}")
+        return np.unpackbits(self._bits[0].view(np.uint8), bitorder="little")[:vocabulary].astype(np.bool_)
+
+    def accept(self, token: int) -> None:
+        """Move past a chosen token."""
+        if not self._matcher.consume_token(token):
+            raise ValueError(f"the grammar refused token {token}: {self._matcher.get_error()}")
+
+
+class Grammars:
+    """Compiles grammars for one tokenizer and keeps the last 32."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._text = tokenizer
+        self._tokenizer: LLTokenizer | None = None
+        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+
+    def guide(self, grammar: Grammar) -> Guide:
+        """A fresh guide; raises Refused when the grammar does not compile. Call it from one thread at a time."""
+        if not self._text.eos:
+            raise invalid("grammar is not supported")
+        text = source(grammar)
+        matcher = self._kept.pop(text, None) or self._compile(text, grammar.kind)
+        self._kept[text] = matcher
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        width = (self._text.vocabulary + 31) // 32
+        return Guide(matcher.deep_copy(), np.zeros((1, width), dtype=np.int32))
+
+    def _compile(self, text: str, kind: str) -> LLMatcher:
+        from llguidance import LLMatcher, LLTokenizer
+
+        if self._tokenizer is None:
+            ends = sorted(self._text.eos)
+            self._tokenizer = LLTokenizer(self._text.serialized(), n_vocab=self._text.vocabulary, eos_token=ends)
+        matcher = LLMatcher(self._tokenizer, text, log_level=0)
+        if matcher.is_error():
+            reason = matcher.get_error().strip().splitlines()[0]
+            what = "grammar is not valid" if kind == "regex" else "cannot compile regex from schema"
+            raise invalid(f"{what}: {reason}")
+        return matcher

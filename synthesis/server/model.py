@@ -1,0 +1,237 @@
+"""The Llama forward pass in plain torch operations, written so that a token's numbers never depend on its company.
+
+Why that needs care: a matrix product may sum in another order when its shape changes, and the same request would then
+write another text alone than in a batch. Three rules keep every row's bits:
+1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
+   depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
+2. generated tokens attend one query at a time, and only prompts' keys and values are ever reused;
+3. linear layers run over padded row counts for which `rows_agree` found equal bits on this machine at start (true of
+   bfloat16 from one row up and of float32 from 16); where it is not, they run in blocks of one fixed size.
+Masked positions weigh exactly zero. RMSNorm, softmax and rotation work on one row at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synthesis.server.cache import TILE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from synthesis.server.cache import KeyValues
+    from synthesis.server.checkpoint import Shape
+
+STRICT_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """weight [out, in], bias [out] or None."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One block: queries, keys and values fused in `mix`; gate and up fused in `widen`."""
+
+    norm: Tensor
+    mix: Linear
+    out: Linear
+    second_norm: Tensor
+    widen: Linear
+    narrow: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The tokens of one prompt that still have to be read: positions `start` to `start + len(tokens)` of `slot`."""
+
+    slot: int
+    start: int
+    tokens: Sequence[int]
+    everywhere: bool = False  # logits at every position, not only at the last
+
+
+def padded_rows(rows: int, least: int) -> int:
+    """The row count that `rows` is computed with: few distinct ones, since each shape is compiled once (3 ms)."""
+    if rows <= 16:
+        return max(least, 1 << (rows - 1).bit_length())
+    step = 16 if rows <= 128 else 64
+    return -(-rows // step) * step
+
+
+class Llama:
+    """A loaded model; see `weights.build` for how it comes about. Not thread-safe."""
+
+    def __init__(
+        self, shape: Shape, layers: list[Layer], embedding: Tensor, norm: Tensor, head: Linear, rotation: Tensor
+    ) -> None:
+        """`rotation` is [2, context, 1, head_dim]: cosines, and sines with the sign of the half rotation inside."""
+        import torch
+
+        self.shape, self.layers, self.embedding, self.norm, self.head = shape, layers, embedding, norm, head
+        self.rotation = rotation
+        self.kind = embedding.dtype
+        self._exact_silu = self.kind == torch.float32
+        self.least = 1 if self.kind == torch.bfloat16 else 16
+        self.strict = not self.rows_agree()
+        self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
+
+    def rows_agree(self) -> bool:
+        """Whether a row of a linear layer has the same bits whatever the number of rows it is computed with."""
+        import torch
+
+        self.strict = False
+        layer = self.layers[0]
+        draw = torch.Generator().manual_seed(0)
+        for linear in (layer.mix, layer.out, layer.widen, layer.narrow, self.head):
+            rows = torch.randn(192, linear.weight.shape[1], generator=draw).to(self.kind)
+            whole = self._linear(rows, linear)
+            for count in (1, 2, 4, 8, 16, 32, 64, 128):
+                if count >= self.least and not torch.equal(self._linear(rows[-count:], linear), whole[-count:]):
+                    return False
+        return True
+
+    def _linear(self, rows: Tensor, linear: Linear) -> Tensor:
+        import torch
+        from torch.nn.functional import linear as product
+        from torch.nn.functional import pad
+
+        if not self.strict:
+            return product(rows, linear.weight, linear.bias)
+        blocks = torch.split(pad(rows, (0, 0, 0, -len(rows) % STRICT_ROWS)), STRICT_ROWS)
+        return torch.cat([product(block, linear.weight, linear.bias) for block in blocks])[: len(rows)]
+
+    def _rotate(self, mixed: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries [rows, heads, head_dim] rotated, and rotated keys with values [rows * 2 * kv_heads, head_dim]."""
+        import torch
+
+        size = self.shape
+        turned = size.heads + size.kv_heads
+        mixed = mixed.view(len(mixed), turned + size.kv_heads, size.head_dim)
+        cosine, sine = self.rotation[:, positions].unbind()
+        straight = mixed[:, :turned]
+        rotated = straight * cosine + straight.roll(size.head_dim // 2, -1) * sine
+        written = torch.cat((rotated[:, size.heads :], mixed[:, turned:]), 1)
+        return rotated[:, : size.heads], written.view(-1, size.head_dim)
+
+    def _feed_forward(self, hidden: Tensor, layer: Layer) -> Tensor:
+        import torch
+        from torch.nn.functional import rms_norm, silu
+
+        wide = self._linear(rms_norm(hidden, (self.shape.hidden,), layer.second_norm, self.shape.epsilon), layer.widen)
+        gate, up = wide.chunk(2, -1)
+        # float32 silu differs in the last bit between vector and remainder lanes; its parts do not
+        active = gate / (1 + torch.exp(-gate)) if self._exact_silu else silu(gate)
+        return hidden + self._linear(active * up, layer.narrow)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        from torch.nn.functional import pad, rms_norm
+
+        count = len(hidden)
+        hidden = pad(hidden, (0, 0, 0, padded_rows(count, self.least) - count))
+        normal = rms_norm(hidden, (self.shape.hidden,), self.norm, self.shape.epsilon)
+        return self._linear(normal, self.head)[:count].float()
+
+    def decode(self, tokens: Sequence[int], positions: Sequence[int], cache: KeyValues) -> Tensor:
+        """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out.
+
+        The cache must have room for `positions`; it is written there.
+        """
+        import torch
+        from torch.nn.functional import rms_norm
+
+        size, count = self.shape, len(tokens)
+        rows = min(padded_rows(count, 1), cache.slots)
+        idle = padded_rows(count, self.least) - count
+        ids = torch.tensor([*tokens, *[0] * idle])
+        places = torch.tensor([*positions, *[0] * idle])
+        slots = torch.arange(rows)
+        cache.mask[slots[:count], places[:count]] = 0.0
+        addresses = cache.addresses(slots[:count], places[:count])
+        mask = cache.mask[:rows, None, None]
+        hidden = self.embedding[ids]
+        for number, layer in enumerate(self.layers):
+            normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
+            queries, written = self._rotate(self._linear(normal, layer.mix), places)
+            cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
+            keys, values = cache.data[number, :, :rows].flatten(1, 2).unbind()
+            asked = queries[:rows].reshape(rows * size.kv_heads, -1, size.head_dim)
+            scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, cache.capacity)
+            weights = torch.softmax(scores + mask, -1).view(rows * size.kv_heads, -1, cache.capacity)
+            seen = torch.bmm(weights, values).view(rows, -1)
+            hidden = self._attended(hidden, seen, layer)
+        return self._logits(hidden[:count])
+
+    def _attended(self, hidden: Tensor, seen: Tensor, layer: Layer) -> Tensor:
+        """The rest of a block once attention has `seen` [at most rows, heads * head_dim]."""
+        from torch.nn.functional import pad
+
+        seen = pad(seen, (0, 0, 0, len(hidden) - len(seen)))
+        return self._feed_forward(hidden + self._linear(seen, layer.out), layer)
+
+    def prefill(self, parts: Sequence[Part], cache: KeyValues) -> list[Tensor]:
+        """Read prompts into their slots; float32 logits of each part's last position, or of all its positions."""
+        import torch
+        from torch.nn.functional import rms_norm
+
+        size = self.shape
+        count = sum(len(part.tokens) for part in parts)
+        idle = padded_rows(count, self.least) - count
+        ids = torch.tensor([*(token for part in parts for token in part.tokens), *[0] * idle])
+        spans = [torch.arange(part.start, part.start + len(part.tokens)) for part in parts]
+        places = torch.cat([*spans, torch.zeros(idle, dtype=torch.int64)])
+        slots = torch.cat([torch.full((len(part.tokens),), part.slot) for part in parts])
+        addresses = cache.addresses(slots, places[:count])
+        hidden = self.embedding[ids]
+        for number, layer in enumerate(self.layers):
+            normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
+            queries, written = self._rotate(self._linear(normal, layer.mix), places)
+            cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
+            seen: list[Tensor] = []
+            first = 0
+            for part in parts:
+                asked = queries[first : first + len(part.tokens)]
+                seen.extend(self._tiles(asked, part, cache.data[number, :, part.slot]))
+                first += len(part.tokens)
+            hidden = self._attended(hidden, torch.cat(seen), layer)
+        return self._chosen_logits(hidden, parts)
+
+    def _tiles(self, queries: Tensor, part: Part, stored: Tensor) -> list[Tensor]:
+        """Attention of one prompt's queries [tokens, heads, head_dim] over its slot, tile by tile (rule 1)."""
+        import torch
+        from torch.nn.functional import pad
+
+        size = self.shape
+        group = size.heads // size.kv_heads
+        seen: list[Tensor] = []
+        end = part.start + len(part.tokens)
+        for base in range(part.start // TILE * TILE, end, TILE):
+            low, high = max(part.start, base), min(end, base + TILE)
+            tile = pad(queries[low - part.start : high - part.start], (0, 0, 0, 0, low - base, base + TILE - high))
+            tile = tile.view(TILE, size.kv_heads, group, size.head_dim).permute(1, 2, 0, 3)
+            keys, values = stored[:, :, : base + TILE].contiguous().unbind()
+            scores = torch.bmm(tile.reshape(size.kv_heads, group * TILE, size.head_dim), keys.transpose(1, 2))
+            scores.view(size.heads, TILE, -1)[..., base:] += self._triangle
+            mixed = torch.bmm(torch.softmax(scores, -1), values).view(size.kv_heads, group, TILE, size.head_dim)
+            seen.append(mixed.permute(2, 0, 1, 3).reshape(TILE, -1)[low - base : high - base])
+        return seen
+
+    def _chosen_logits(self, hidden: Tensor, parts: Sequence[Part]) -> list[Tensor]:
+        import torch
+
+        chosen: list[int] = []
+        sizes: list[int] = []
+        first = 0
+        for part in parts:
+            after = first + len(part.tokens)
+            wanted = range(first if part.everywhere else after - 1, after)
+            chosen.extend(wanted)
+            sizes.append(len(wanted))
+            first = after
+        return list(torch.split(self._logits(hidden[torch.tensor(chosen)]), sizes))

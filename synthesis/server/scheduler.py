@@ -1,0 +1,218 @@
+"""Continuous batching: one thread that reads waiting prompts, steps all running sequences, and lets finished ones go.
+
+Arrivals join at the next step and finished rows leave at once. Prompts that wait together are read in one forward
+pass; one that begins like another in the same pass waits for the next, to find its beginning in the prefix cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+from synthesis.server.cache import KeyValues
+from synthesis.server.metrics import Metrics
+from synthesis.server.model import Llama, Part
+from synthesis.server.prefix import BLOCK, Block, Key, PrefixCache
+from synthesis.server.protocol import Refused
+from synthesis.server.sequence import Generation, News, Order
+from synthesis.server.text import Tokenizer
+
+READ_AT_ONCE = 2048  # prompt tokens in one forward pass; bounds memory and how long running sequences stand still
+Letters = list[tuple[Callable[[News], None], News]]
+
+
+class Scheduler:
+    """Runs orders on a thread of its own; `submit`, `cancel` and `stop` are called from the event loop."""
+
+    def __init__(
+        self, model: Llama, tokenizer: Tokenizer, metrics: Metrics, *, slots: int, prefix_bytes: int, threads: int
+    ) -> None:
+        self._model, self._tokenizer, self._metrics = model, tokenizer, metrics
+        self._slots, self._threads = slots, threads
+        self._cache = KeyValues(model.shape, slots, model.kind)
+        self._prefix = PrefixCache(prefix_bytes)
+        self._waiting: list[Generation] = []
+        self._running: list[Generation] = []
+        self._news = threading.Condition()
+        self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin; news is handed out on `loop`."""
+        self._loop = loop
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive() and not self._stopping
+
+    def submit(self, order: Order, deliver: Callable[[News], None]) -> Generation:
+        """Queue an order; `deliver` is called on the event loop with its steps and its end."""
+        generation = Generation(order, self._tokenizer, deliver)
+        with self._news:
+            if not self.alive:
+                raise Refused("incomplete_generation", "Incomplete generation")
+            self._waiting.append(generation)
+            self._news.notify()
+        return generation
+
+    def cancel(self, generation: Generation) -> None:
+        """Forget a generation: it leaves before the next step, and nothing more is delivered."""
+        with self._news:
+            generation.cancelled = True
+            self._news.notify()
+
+    def stop(self) -> None:
+        """End after the current step; what is unfinished fails as incomplete. Waits for the thread."""
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        import torch
+
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                while self._wait():
+                    self._turn()
+        finally:
+            with self._news:
+                self._stopping = True
+                left = [*self._running, *self._waiting]
+            for generation in left:
+                generation.fail(Refused("incomplete_generation", "Incomplete generation"))
+            self._hand_out(left)
+
+    def _wait(self) -> bool:
+        """Sleep until there is something to do; False when it is time to end."""
+        with self._news:
+            while not (self._waiting or self._running or self._stopping):
+                self._news.wait()
+            return not self._stopping
+
+    def _turn(self) -> None:
+        self._leave()
+        chosen = self._choose()
+        if chosen:
+            self._guarded("prefill", lambda: self._read(chosen), [generation for generation, _ in chosen])
+        self._leave()
+        if self._running:
+            self._guarded("decode", self._step, [])
+        self._leave()
+
+    def _guarded(self, method: str, work: Callable[[], None], newcomers: list[Generation]) -> None:
+        """Run one forward pass; when torch gives up (memory, as a rule) the whole batch fails, as in TGI."""
+        began = time.monotonic()
+        self._metrics.count("tgi_batch_inference_count", method=method)
+        try:
+            work()
+        except (RuntimeError, MemoryError) as error:
+            self._metrics.count("tgi_batch_inference_failure", method=method)
+            failed = list(dict.fromkeys([*self._running, *newcomers]))
+            for generation in failed:
+                generation.fail(Refused("generation", f"Request failed during generation: {error}"))
+            self._running = failed
+            return
+        self._metrics.count("tgi_batch_inference_success", method=method)
+        taken = time.monotonic() - began
+        self._metrics.observe("tgi_batch_inference_duration", taken)
+        self._metrics.observe("tgi_batch_forward_duration", taken)
+        if method == "decode":
+            self._metrics.observe("tgi_batch_decode_duration", taken)
+
+    def _choose(self) -> list[tuple[Generation, list[Block]]]:
+        """The waiting generations to read now, in order of arrival, each with the blocks its prompt can reuse."""
+        with self._news:
+            waiting = [one for one in self._waiting if not one.cancelled]
+        chosen: list[tuple[Generation, list[Block]]] = []
+        coming: set[Key] = set()
+        tokens = 0
+        for generation in waiting:
+            if len(chosen) + len(self._running) == self._slots or tokens >= READ_AT_ONCE:
+                break
+            order = generation.order
+            blocks, missing = ([], None) if order.prefill_details else self._prefix.find(order.prompt)
+            if missing is not None and missing in coming:
+                continue
+            if missing is not None:
+                coming.add(missing)
+            tokens += len(order.prompt) - BLOCK * len(blocks)
+            chosen.append((generation, blocks))
+        taken = {id(generation) for generation, _ in chosen}
+        with self._news:
+            self._waiting = [one for one in self._waiting if not one.cancelled and id(one) not in taken]
+            self._metrics.set("tgi_queue_size", len(self._waiting))
+        return chosen
+
+    def _read(self, chosen: list[tuple[Generation, list[Block]]]) -> None:
+        """Read the chosen prompts in one pass and choose their first tokens."""
+        import torch
+
+        if self._running:
+            self._metrics.count("tgi_batch_concat", reason="arrival")
+        self._metrics.observe("tgi_batch_next_size", len(chosen))
+        first = len(self._running)
+        everybody = [*self._running, *(generation for generation, _ in chosen)]
+        self._cache.fit(max(len(one.tokens) for one in everybody) + 1, first)
+        parts: list[Part] = []
+        for slot, (generation, blocks) in enumerate(chosen, first):
+            generation.began = time.monotonic()
+            order, reused = generation.order, BLOCK * len(blocks)
+            self._cache.open(slot, len(order.prompt))
+            if blocks:
+                self._cache.data[:, :, slot, :, :reused] = torch.cat([block.data for block in blocks], -2)
+            self._metrics.observe("tgi_request_skipped_tokens", reused)
+            parts.append(Part(slot, reused, order.prompt[reused:], order.prefill_details))
+        logits = self._model.prefill(parts, self._cache)
+        self._running = everybody
+        for part, (generation, _), rows in zip(parts, chosen, logits, strict=True):
+            self._prefix.store(generation.order.prompt, self._cache.data[:, :, part.slot])
+            if generation.order.prefill_details:
+                generation.read(rows[:-1])
+            generation.step(rows[-1].numpy())
+
+    def _step(self) -> None:
+        """One token for every running sequence."""
+        places = [len(generation.tokens) - 1 for generation in self._running]
+        self._cache.fit(max(places) + 1, len(places))
+        newest = [generation.tokens[-1] for generation in self._running]
+        logits = self._model.decode(newest, places, self._cache).numpy()
+        for generation, row in zip(self._running, logits, strict=True):
+            generation.step(row)
+
+    def _leave(self) -> None:
+        """Hand out news and close the gaps that finished and cancelled generations leave."""
+        running = self._running
+        self._hand_out(running)
+        for slot in reversed(range(len(running))):
+            if running[slot].finished or running[slot].cancelled:
+                last = len(running) - 1
+                if slot != last:
+                    self._cache.move(last, slot)
+                    running[slot] = running[last]
+                running.pop()
+                self._cache.close(last)
+        self._metrics.set("tgi_batch_current_size", len(running))
+        reserved = sum(len(one.order.prompt) + one.order.budget for one in running)
+        self._metrics.set("tgi_batch_current_max_tokens", reserved)
+
+    def _hand_out(self, generations: list[Generation]) -> None:
+        letters: Letters = []
+        for generation in generations:
+            if not generation.cancelled:
+                letters += [(generation.deliver, news) for news in generation.news]
+            generation.news.clear()
+        if letters and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+                self._loop.call_soon_threadsafe(_deliver, letters)
+
+
+def _deliver(letters: Letters) -> None:
+    for deliver, news in letters:
+        deliver(news)

@@ -1,0 +1,132 @@
+"""One running generation: what it has read and written, and when it ends.
+
+It belongs to the decoding thread. What it has to tell, it puts into `news`, which the scheduler carries to the event
+loop after each step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synthesis.server.protocol import FinishReason, Refused, Result, Step, Token
+from synthesis.server.sampling import Row, Sampler, Sampling
+from synthesis.server.text import Growing, Stops, Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from synthesis.server.grammar import Guide
+
+News = Step | Result | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A validated request, ready for the scheduler. `budget`: most tokens to write; `top`: likeliest tokens shown."""
+
+    prompt: tuple[int, ...]
+    budget: int
+    sampling: Sampling
+    stops: tuple[str, ...] = ()
+    guide: Guide | None = None
+    top: int = 0
+    prefill_details: bool = False
+    stream: bool = False
+
+
+class Generation:
+    """An order under way. `slot` is its row in the batch, set by the scheduler."""
+
+    def __init__(self, order: Order, tokenizer: Tokenizer, deliver: Callable[[News], None]) -> None:
+        self.order, self.deliver = order, deliver
+        self.tokens = list(order.prompt)
+        self.news: list[News] = []
+        self.cancelled = False
+        self.finished = False
+        self.began = 0.0
+        self._born = time.monotonic()
+        self._tokenizer = tokenizer
+        self._sampler = Sampler(order.sampling, list(order.prompt), tokenizer.vocabulary)
+        self._growing = Growing(tokenizer, order.prompt)
+        self._stops = Stops(order.stops)
+        self._steps: list[Step] = []
+        self._prefill: tuple[Token, ...] = ()
+
+    def queue_time(self) -> float:
+        """Seconds between arrival and the first computation."""
+        return self.began - self._born
+
+    def read(self, logits: Tensor) -> None:
+        """Take the logits of every prompt position but the last, [tokens - 1, vocabulary], as prefill details."""
+        import torch
+
+        prompt = self.order.prompt
+        logprobs = torch.log_softmax(logits, -1).gather(1, torch.tensor(prompt[1:])[:, None])[:, 0].tolist()
+        pairs = zip(prompt, [None, *logprobs], strict=True)
+        self._prefill = tuple(self._token(number, value) for number, value in pairs)
+
+    def _token(self, number: int, logprob: float | None, text: str | None = None) -> Token:
+        written = self._tokenizer.token(number) if text is None else text
+        return Token(number, written, logprob, number in self._tokenizer.specials)
+
+    def step(self, logits: Row) -> None:
+        """Choose the next token from a row of logits (overwritten); a failure ends this generation alone."""
+        try:
+            self._advance(logits)
+        except ValueError as error:
+            self.fail(Refused("generation", f"Request failed during generation: {error}"))
+
+    def fail(self, reason: Refused) -> None:
+        self.finished = True
+        self.news.append(reason)
+
+    def _advance(self, logits: Row) -> None:
+        order = self.order
+        allowed = order.guide.allowed(len(logits)) if order.guide else None
+        choice = self._sampler.choose(logits, allowed, order.top)
+        self.tokens.append(choice.token)
+        if order.guide:
+            order.guide.accept(choice.token)
+        index = len(self._steps) + 1
+        ends = index >= order.budget or choice.token in self._tokenizer.eos
+        text = self._growing.add(choice.token, last=ends)
+        beyond = self._stops.add(text) if self._stops else None
+        top = tuple(self._token(number, value) for number, value in choice.top)
+        step = Step(index, self._token(choice.token, choice.logprob, text), top)
+        self._steps.append(step)
+        if index >= order.budget:
+            self._finish("length", beyond)
+        elif choice.token in self._tokenizer.eos:
+            self._finish("eos_token", beyond)
+        elif beyond is not None:
+            self._finish("stop_sequence", beyond)
+        elif order.stream:
+            self.news.append(step)  # the last step travels inside the result
+
+    def _finish(self, reason: FinishReason, beyond: int | None) -> None:
+        """End; `beyond` characters after a stop string are dropped, so that the text ends with it."""
+        self.finished = True
+        text = self._written()
+        if beyond and not self._steps[-1].token.special:
+            text = text[: len(text) - beyond]
+        self.news.append(
+            Result(
+                text=text,
+                steps=tuple(self._steps),
+                prefill=self._prefill,
+                finish_reason=reason,
+                seed=self.order.sampling.seed if self.order.sampling.sample else None,
+                input_length=len(self.order.prompt),
+                queue_time=self.queue_time(),
+                inference_time=time.monotonic() - self.began,
+            )
+        )
+
+    def _written(self) -> str:
+        """The output as text, without special tokens, as it continues the prompt's last token."""
+        start = len(self.order.prompt) - 1
+        before = self._tokenizer.decode(self.tokens[start : start + 1], skip_specials=True)
+        return self._tokenizer.decode(self.tokens[start:], skip_specials=True)[len(before) :]

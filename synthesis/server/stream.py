@@ -1,0 +1,67 @@
+"""Server-sent events: `data: {json}` with keep-alive comments, errors as events under status 200."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+from synthesis.server.protocol import Result, Step
+from synthesis.server.service import Run
+
+KEEP_ALIVE = 15.0  # seconds
+DONE = b"data: [DONE]\n\n"
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON; raises ValueError rather than writing NaN."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class Events:
+    """An open event stream; `async with Events(...)` sends the head and ends the body."""
+
+    def __init__(self, request: web.Request, characters: int) -> None:
+        self._request = request
+        self._response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-cache",
+                "x-compute-type": "cpu",
+                "x-compute-characters": str(characters),
+                "x-accel-buffering": "no",
+            }
+        )
+
+    async def __aenter__(self) -> Events:
+        await self._response.prepare(self._request)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self._response.write_eof()
+
+    @property
+    def response(self) -> web.StreamResponse:
+        return self._response
+
+    async def send(self, value: Any) -> None:
+        """One event."""
+        await self._response.write(f"data: {dumps(value)}\n\n".encode())
+
+    async def done(self) -> None:
+        """OpenAI's end mark, to the letter."""
+        await self._response.write(DONE)
+
+    async def next(self, run: Run) -> tuple[int, Step | Result]:
+        """The run's next news, with a comment line now and then while there is none."""
+        while True:
+            try:
+                return await asyncio.wait_for(run.next(), KEEP_ALIVE)
+            except TimeoutError:
+                await self._response.write(b":\n\n")

@@ -1,0 +1,114 @@
+"""Stored tensors put into the shape the forward pass wants: fused, scaled, padded, in the serving precision."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthesis.errors import UserError
+from synthesis.server.checkpoint import SUPPORTED, Rope, Shape, read_shape, read_weights
+from synthesis.server.model import Layer, Linear, Llama
+
+if TYPE_CHECKING:
+    from torch import Tensor, dtype
+
+LANES = 64  # a row of the feed-forward layer is a whole number of vector registers, so no element is a remainder
+
+
+def build(folder: Path, precision: str = "bfloat16") -> Llama:
+    """The model in `folder`, in "bfloat16" or "float32"; raises UserError when the folder holds no plain Llama."""
+    import torch
+
+    kind = {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]
+    shape = read_shape(folder)
+    with torch.inference_mode():
+        stored = _Stored(read_weights(folder), folder, kind)
+        layers = [_layer(stored, shape, number) for number in range(shape.layers)]
+        embedding = stored.take("model.embed_tokens.weight", (shape.vocabulary, shape.hidden)).to(kind)
+        norm = stored.take("model.norm.weight", (shape.hidden,)).to(kind)
+        head = Linear(embedding if shape.tied else stored.take("lm_head.weight", tuple(embedding.shape)).to(kind))
+        return Llama(shape, layers, embedding, norm, head, rotation(shape, kind))
+
+
+class _Stored:
+    """The tensors of a folder, taken by name in float32, with their shapes checked."""
+
+    def __init__(self, tensors: dict[str, Tensor], folder: Path, kind: dtype) -> None:
+        self._tensors, self._folder, self.kind = tensors, folder, kind
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            raise UserError(f"{self._folder} holds no tensor {name}: its weights are not those of a {SUPPORTED}")
+        if tuple(tensor.shape) != shape:
+            raise UserError(
+                f"{self._folder}: tensor {name} is {tuple(tensor.shape)}, but config.json asks for {shape}"
+            )
+        return tensor.float()
+
+    def pair(self, name: str, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """A weight and its bias; zeros where there is no bias."""
+        import torch
+
+        bias = self.take(f"{name}.bias", shape[:1]) if f"{name}.bias" in self._tensors else torch.zeros(shape[0])
+        return self.take(f"{name}.weight", shape), bias
+
+    def linear(self, weight: Tensor, bias: Tensor) -> Linear:
+        return Linear(weight.to(self.kind).contiguous(), bias.to(self.kind) if bias.any() else None)
+
+
+def _layer(stored: _Stored, shape: Shape, number: int) -> Layer:
+    import torch
+    from torch.nn.functional import pad
+
+    at = f"model.layers.{number}"
+    attention, feed = f"{at}.self_attn", f"{at}.mlp"
+    wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    query, query_bias = stored.pair(f"{attention}.q_proj", (wide, shape.hidden))
+    key, key_bias = stored.pair(f"{attention}.k_proj", (narrow, shape.hidden))
+    value, value_bias = stored.pair(f"{attention}.v_proj", (narrow, shape.hidden))
+    gate, gate_bias = stored.pair(f"{feed}.gate_proj", (shape.intermediate, shape.hidden))
+    up, up_bias = stored.pair(f"{feed}.up_proj", (shape.intermediate, shape.hidden))
+    down, down_bias = stored.pair(f"{feed}.down_proj", (shape.hidden, shape.intermediate))
+    out, out_bias = stored.pair(f"{attention}.o_proj", (shape.hidden, wide))
+    scale = shape.head_dim**-0.5  # the attention's scale goes into the query weights
+    spare = -shape.intermediate % LANES
+    return Layer(
+        norm=stored.take(f"{at}.input_layernorm.weight", (shape.hidden,)).to(stored.kind),
+        mix=stored.linear(
+            torch.cat((query * scale, key, value)), torch.cat((query_bias * scale, key_bias, value_bias))
+        ),
+        out=stored.linear(out, out_bias),
+        second_norm=stored.take(f"{at}.post_attention_layernorm.weight", (shape.hidden,)).to(stored.kind),
+        widen=stored.linear(
+            torch.cat((pad(gate, (0, 0, 0, spare)), pad(up, (0, 0, 0, spare)))),
+            torch.cat((pad(gate_bias, (0, spare)), pad(up_bias, (0, spare)))),
+        ),
+        narrow=stored.linear(pad(down, (0, spare)), down_bias),
+    )
+
+
+def frequencies(rope: Rope, width: int) -> list[float]:
+    """Radians per position of each of the `width` / 2 pairs (Su et al. 2021; llama3 rescaling as in Llama 3.1)."""
+    plain = [rope.theta ** (-2 * pair / width) for pair in range(width // 2)]
+    if rope.kind == "default":
+        return plain
+    if rope.kind == "linear":
+        return [value / rope.factor for value in plain]
+    scaled: list[float] = []
+    for value in plain:
+        turns = rope.original * value / (2 * math.pi)
+        smooth = min(1.0, max(0.0, (turns - rope.low) / (rope.high - rope.low)))
+        scaled.append(value * (smooth + (1 - smooth) / rope.factor))
+    return scaled
+
+
+def rotation(shape: Shape, kind: dtype) -> Tensor:
+    """Cosines and signed sines of every position, [2, context, 1, head_dim]."""
+    import torch
+
+    step = torch.tensor(frequencies(shape.rope, shape.head_dim), dtype=torch.float64)
+    angles = torch.arange(shape.context, dtype=torch.float64)[:, None] * step
+    cosine, sine = angles.cos(), angles.sin()
+    return torch.stack((torch.cat((cosine, cosine), -1), torch.cat((-sine, sine), -1)))[:, :, None].to(kind)

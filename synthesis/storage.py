@@ -1,0 +1,102 @@
+"""Files on disk: written whole or not at all, read line by line with the place named in every complaint."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from synthesis.errors import StorageError, UserError
+
+
+@contextlib.contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Turns whatever the operating system says about `path` into a StorageError that names it."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or error
+        raise StorageError(f"{path}: cannot write: {said}; free space or choose another folder") from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[io.TextIOWrapper]:
+    """An open text file that becomes `path` by rename when the block ends well and vanishes when it does not."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with disk(path), partial.open("w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        with disk(path):
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def dump(value: Any) -> str:
+    """`value` as one line of JSON, the same bytes for the same value."""
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as an indented JSON file, atomically."""
+    with replacing(path) as stream:
+        stream.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """One JSON value a line, atomically."""
+    with replacing(path) as stream:
+        stream.writelines(dump(row) + "\n" for row in rows)
+
+
+def read_text(path: Path, what: str) -> str:
+    """A user's text file, decoded. Raises UserError for a missing, unreadable, empty or wrongly encoded file."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{what} {path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{what} {path}: not UTF-8 (byte {error.start}); convert it, for example with iconv"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{what} {path}: cannot read: {error.strerror or error}") from error
+    if not text.strip():
+        raise UserError(f"{what} {path}: the file is empty")
+    return text
+
+
+def read_jsonl(path: Path, what: str) -> Iterator[tuple[str, Any]]:
+    """Each line's place ("file:3") and value. Raises UserError for what is not JSON."""
+    for number, line in enumerate(read_text(path, what).splitlines(), 1):
+        if line.strip():
+            where = f"{path}:{number}"
+            yield where, parse(line, where)
+
+
+def parse(line: str, where: str) -> Any:
+    """One JSON value. Raises UserError naming the place."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
+
+
+def read_csv(path: Path, what: str) -> list[dict[str, str]]:
+    """Rows of a CSV file with a header, quoted cells with line breaks included. Raises UserError."""
+    try:
+        return [
+            {str(key): value or "" for key, value in row.items()}
+            for row in csv.DictReader(io.StringIO(read_text(path, what), newline=""), strict=True)
+        ]
+    except csv.Error as error:
+        raise UserError(f"{what} {path}: not CSV: {error}") from error

@@ -1,0 +1,241 @@
+"""connect: dialects found, keys kept where they belong, and messages that say what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from synthesis.engine import Request
+from synthesis.engines.connect import connect
+from synthesis.engines.http import base_url
+from synthesis.engines.journal import Journal
+from synthesis.engines.key import Key, is_loopback, key_for
+from synthesis.engines.retry import Backoff
+from synthesis.engines.scripted import Scripted, spoken
+from synthesis.errors import Overloaded, RequestRefused, Unavailable, Unsupported, UserError
+from tests.fake_tgi import MODEL, FakeTgi, Fault
+
+QUICK = Backoff(retries=2, busy_retries=30, first=0.001, longest=0.01)
+NONE: Mapping[str, str] = {}
+CHAT = Request(stage="test", messages=(("user", "hello there"),), max_new_tokens=20, seed=1)
+
+
+async def test_tgi_is_found_first() -> None:
+    async with FakeTgi() as server, connect(server.url, environ=NONE) as (engine, info):
+        assert info.model == MODEL
+        assert (await engine(CHAT)).text
+    assert server.requests[0].path == "/info"
+    assert server.asked("/generate")
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/v1", "/v1/"])
+async def test_else_the_v1_dialect(suffix: str) -> None:
+    async with FakeTgi(dialects=("openai",)) as server, connect(server.url + suffix, environ=NONE) as (engine, info):
+        assert info.model == MODEL
+        assert (await engine(CHAT)).text
+    assert server.asked("/v1/chat/completions")
+
+
+async def test_a_page_in_place_of_info_is_not_tgi() -> None:
+    faults = [Fault(path="/info", body="<html>hello</html>", headers={"Content-Type": "text/html"})]
+    async with FakeTgi(faults=faults) as server, connect(server.url, environ=NONE) as (engine, _):
+        await engine(CHAT)
+    assert server.asked("/v1/chat/completions")
+
+
+async def test_a_named_dialect_is_the_only_one_tried() -> None:
+    async with FakeTgi() as server:
+        async with connect(server.url, environ=NONE, dialect="openai", model=MODEL) as (engine, _):
+            await engine(CHAT)
+        assert {request.path for request in server.requests} == {"/v1/models", "/v1/chat/completions"}
+    async with FakeTgi(dialects=("openai",)) as server:
+        with pytest.raises(Unsupported, match="no text generation there"):
+            async with connect(server.url, environ=NONE, dialect="tgi"):
+                pass
+
+
+async def test_another_model_than_the_named_one_is_the_users_mistake() -> None:
+    async with FakeTgi() as server:
+        with pytest.raises(UserError, match=f"serves '{MODEL}', not 'other/model'"):
+            async with connect(server.url, environ=NONE, model="other/model", dialect="tgi"):
+                pass
+
+
+async def test_nothing_there(unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    with pytest.raises(Unavailable, match=r"no text generation there.*GET .*/info.*Start the server") as caught:
+        async with connect(url, environ=NONE, backoff=QUICK):
+            pass
+    assert url in str(caught.value)
+    assert "gave up after 3 tries" in str(caught.value)
+
+
+async def test_a_server_that_is_starting_is_waited_for() -> None:
+    faults = [Fault(path="/info", status=503)] * 3
+    async with FakeTgi(faults=faults) as server, connect(server.url, environ=NONE, backoff=QUICK) as (_, info):
+        assert info.model == MODEL
+    assert len(server.requests) == 4
+
+
+async def test_concurrency_is_bounded_by_the_endpoints_word() -> None:
+    async with (
+        FakeTgi(latency=0.01, max_concurrent_requests=3) as server,
+        connect(server.url, environ=NONE, concurrency=50) as (engine, _),
+    ):
+        asked = [Request(stage="t", prompt=f"number {number}", max_new_tokens=5) for number in range(15)]
+        replies = await asyncio.gather(*map(engine, asked))
+    assert server.most_at_once == 3
+    assert len({reply.text for reply in replies}) > 1
+
+
+async def test_a_crowd_gets_through_a_server_that_takes_few() -> None:
+    async with (
+        FakeTgi(latency=0.005, busy_above=4) as server,
+        connect(server.url, environ=NONE, concurrency=16, backoff=QUICK) as (engine, _),
+    ):
+        asked = [Request(stage="t", prompt=f"number {number}", max_new_tokens=5) for number in range(60)]
+        await asyncio.gather(*map(engine, asked))
+    assert len(server.asked("/generate")) > 60
+
+
+async def test_a_request_that_waits_for_its_next_try_is_in_nobodys_way() -> None:
+    busy = Fault(status=429, headers={"Retry-After": "60"})
+    async with FakeTgi(faults=[busy]) as server, connect(server.url, environ=NONE, concurrency=1) as (engine, _):
+        waiting = asyncio.create_task(engine(Request(stage="t", prompt="first", max_new_tokens=5)))
+        while server.faults:
+            await asyncio.sleep(0.005)
+        async with asyncio.timeout(5):
+            assert (await engine(Request(stage="t", prompt="second", max_new_tokens=5))).text
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_cancelling_a_request_hangs_up() -> None:
+    async with FakeTgi(latency=30) as server, connect(server.url, environ=NONE) as (engine, _):
+        task = asyncio.create_task(engine(Request(stage="t", prompt="x", max_new_tokens=5)))
+        while not server.at_once:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(5):
+            while not server.hung_up:
+                await asyncio.sleep(0.005)
+
+
+async def test_retries_are_bounded_over_http() -> None:
+    async with (
+        FakeTgi(faults=[Fault(status=424)] * 10) as server,
+        connect(server.url, environ=NONE, backoff=QUICK) as (engine, _),
+    ):
+        with pytest.raises(Unavailable, match=r"424.*gave up after 3 tries"):
+            await engine(Request(stage="t", prompt="x", max_new_tokens=5))
+    assert len(server.asked("/generate")) == 3
+
+
+# Keys.
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        ("https://huggingface.co/api", "HF_TOKEN"),
+        ("https://router.huggingface.co/v1", "HF_TOKEN"),
+        ("https://abc.eu-west-1.aws.endpoints.huggingface.cloud", "HF_TOKEN"),
+        ("http://abc.endpoints.huggingface.cloud", None),
+        ("https://endpoints.huggingface.cloud.evil.example", None),
+        ("https://evilhuggingface.co", None),
+        ("https://huggingface.co.evil.example", None),
+        ("http://127.0.0.1:8080", None),
+        ("https://example.org", None),
+    ],
+)
+def test_the_hub_token_goes_to_hugging_face_alone(url: str, source: str | None) -> None:
+    key = key_for(url, {"HF_TOKEN": "hf_secret"})
+    assert (key and key.source) == source
+    own = key_for(url, {"HF_TOKEN": "hf_secret", "TGI_API_KEY": "mine"})
+    assert own is not None
+    assert own.source == "TGI_API_KEY"
+    assert own.headers() == {"Authorization": "Bearer mine"}
+
+
+@pytest.mark.parametrize("secret", ["two words", "line\nbreak", "schlüssel", " "])
+def test_a_key_that_is_none_is_refused_unseen(secret: str) -> None:
+    with pytest.raises(UserError, match="TGI_API_KEY") as caught:
+        key_for("http://localhost", {"TGI_API_KEY": secret})
+    assert secret == " " or secret not in str(caught.value)
+    assert Key("  padded\n", "X").headers() == {"Authorization": "Bearer padded"}
+
+
+def test_a_key_in_the_open_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    for quiet in ("http://127.0.0.1:80", "http://localhost", "http://[::1]:80", "https://tgi.example"):
+        key_for(quiet, {"TGI_API_KEY": "s3cret"})
+    assert caplog.records == []
+    key_for("http://tgi.example", {"TGI_API_KEY": "s3cret"})
+    assert "tgi.example over plain http" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert not is_loopback("10.0.0.1")
+
+
+@pytest.mark.parametrize("url", ["http://user:pa55@host", "http://host?token=pa55", "http://pa55@host", "host/pa55"])
+def test_addresses_with_secrets_or_without_scheme_are_refused(url: str) -> None:
+    with pytest.raises(UserError, match="endpoint") as caught:
+        base_url(url)
+    assert "pa55" not in str(caught.value) or url == "host/pa55"
+
+
+async def test_a_key_leaves_no_trace(tmp_path: os.PathLike[str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    environ = {"TGI_API_KEY": "s3cret-s3cret"}
+    path = os.path.join(tmp_path, "journal.sqlite")
+    async with (
+        FakeTgi(key="s3cret-s3cret") as server,
+        connect(server.url, environ=environ) as (engine, info),
+        Journal(engine, path, info.model) as journal,
+    ):
+        await journal(CHAT)
+        server.faults.append(Fault(status=400, body="s3cret-s3cret"))
+        with pytest.raises(RequestRefused) as caught:
+            await journal(Request(stage="t", prompt="again", max_new_tokens=5))
+    assert {request.headers["Authorization"] for request in server.requests} == {"Bearer s3cret-s3cret"}
+    with open(path, "rb") as file:
+        assert b"s3cret" not in file.read()
+    assert "s3cret" not in caplog.text + str(caught.value) + repr(caught.value) + repr(engine)
+
+
+async def test_a_missing_key_stops_at_once() -> None:
+    async with FakeTgi(key="s3cret") as server:
+        with pytest.raises(UserError, match="none was sent; set TGI_API_KEY"):
+            async with connect(server.url, environ={"HF_TOKEN": "hf_secret"}):
+                pass
+    assert all("Authorization" not in request.headers for request in server.requests)
+
+
+# The test double.
+
+
+async def test_scripted_lines_in_order_then_an_end() -> None:
+    script = Scripted(["hello there\nUser: you", Overloaded("busy")])
+    asked = Request(stage="greet", prompt="say a word", max_new_tokens=5, stop=("\nUser:",))
+    reply = await script(asked)
+    assert (reply.text, reply.finish_reason, reply.tokens_in) == ("hello there", "stop_sequence", 3)
+    with pytest.raises(Overloaded):
+        await script(asked)
+    with pytest.raises(LookupError, match=r"has 2 lines; stage 'greet'"):
+        await script(asked)
+    assert script.requests == [asked] * 3
+    assert spoken("two words", CHAT).tokens_in == 2
+
+
+def test_the_test_double_costs_no_transport() -> None:
+    program = "import sys, synthesis.engines.scripted, synthesis.engines.journal; print('aiohttp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,1 @@
+"""What learns: data checks, models, and one straight-line script for each training method."""

@@ -1,0 +1,236 @@
+"""Examples of every call that Synthetic-Persona-Chat makes: the recipe's own prompt, and an answer known by rule.
+
+One function a call. Each takes material and a random generator and gives (prompt, answer) pairs; the prompts are the
+constants of `synthesis`, so the model learns exactly what the recipe sends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Sequence
+from random import Random
+
+from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, TOXICITY
+from synthesis.personas import (
+    CONTRADICTION,
+    ENTAILMENT,
+    NEGATION,
+    PERSONA_BOOTSTRAP,
+    QUERY_BOOTSTRAP,
+    QUERY_INDUCTION,
+    bullets,
+)
+from synthesis.recipes.spc import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER
+from training.embedded_talks import Talk, introduced, profile, window
+from training.statements import longest_copy, negated, overlap, rephrased
+
+Pair = tuple[str, str]
+Profiles = tuple[list[str], list[str]]
+Kept = tuple[Profiles, tuple[str, ...]]
+
+BOUNDS = ((8, 16), (8, 16), (8, 16), (8, 12), (10, 16), (12, 16), (8, 14))
+
+
+def lines(turns: Sequence[str]) -> str:
+    """Turns as a labelled transcript; User 1 opens."""
+    return "\n".join(f"User {at % 2 + 1}: {turn}" for at, turn in enumerate(turns))
+
+
+def kept(talk: Talk, spare: Sequence[str], common: Container[str], rng: Random) -> Kept | None:
+    """A window of the talk and two profiles for it; None when the speakers say too little of themselves.
+
+    A third of the windows of talks with given profiles open in the middle, so that repeated passes show new turns.
+    """
+    start = 0
+    if talk.source == "spc" and len(talk.turns) > 14 and rng.random() < 0.35:
+        start = 2 * rng.randrange((len(talk.turns) - 8) // 2)
+    turns = window(talk.turns[start:], rng)
+    first = profile(talk, 0, turns, spare, (), common, rng)
+    second = profile(talk, 1, turns, spare, first, common, rng) if first else None
+    return ((first, second), turns) if first and second and not set(first) & set(second) else None
+
+
+def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], settings: Sequence[str], rng: Random) -> Pair:
+    """The generator's call in the improved form; `examples` become exemplars in front of it."""
+    (first, second), turns = part
+    called = rng.sample(list(names), 2 + 2 * len(examples))
+    shown = [
+        EXEMPLAR.substitute(
+            name_1=called[2 + 2 * at],
+            name_2=called[3 + 2 * at],
+            traits_1=bullets(profiles[0]),
+            traits_2=bullets(profiles[1]),
+            conversation=lines(introduced(said, called[2 + 2 * at : 4 + 2 * at], rng)),
+        )
+        for at, (profiles, said) in enumerate(examples)
+    ]
+    turns = introduced(turns, called[:2], rng)
+    low, high = rng.choice([bounds for bounds in BOUNDS if bounds[0] <= len(turns) <= bounds[1]])
+    prompt = GENERATE.substitute(
+        exemplars="".join(shown),
+        low=low,
+        high=high,
+        name_1=called[0],
+        name_2=called[1],
+        traits_1=bullets(first),
+        traits_2=bullets(second),
+        setting=rng.choice(settings),
+    )
+    return prompt, lines(turns)
+
+
+def generate_paper(part: Kept, examples: Sequence[Kept]) -> Pair:
+    """The generator's call as published."""
+    shown = [
+        EXEMPLAR_PAPER.substitute(traits_1=bullets(one), traits_2=bullets(two), conversation=lines(said))
+        for (one, two), said in examples
+    ]
+    (first, second), turns = part
+    prompt = GENERATE_PAPER.substitute(exemplars="".join(shown), traits_1=bullets(first), traits_2=bullets(second))
+    return prompt, lines(turns)
+
+
+def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
+    """Label every trait of one user: said by her, turned round from what she said, or nowhere in the conversation."""
+    (first, second), turns = part
+    user = rng.randrange(2)
+    said = turns[user::2]
+    asked: list[tuple[str, str]] = []
+    for trait in (first, second)[user]:
+        share, turned = overlap(trait, said), negated(trait)
+        if share >= 0.6 and turned and rng.random() < 0.3:
+            asked.append((turned, "contradicted"))
+        elif share >= 0.6:
+            asked.append((trait, "supported"))
+        elif share <= 0.2:
+            asked.append((trait, "unmentioned"))
+    asked += [(trait, "unmentioned") for trait in rng.sample(list(spare), 2) if overlap(trait, said) <= 0.2]
+    rng.shuffle(asked)
+    asked = asked[: rng.choice((3, 4, 5))]
+    if len(asked) < 3 or (all(label == "unmentioned" for _, label in asked) and rng.random() < 0.7):
+        return None
+    traits = "\n".join(f"{number}. {trait}" for number, (trait, _) in enumerate(asked, 1))
+    prompt = FAITHFULNESS.substitute(conversation=lines(turns), user=f"User {user + 1}", traits=traits)
+    return prompt, json.dumps({str(at): label for at, (_, label) in enumerate(asked, 1)}, separators=(",", ":"))
+
+
+def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
+    """The published critic: Yes where a turn that denies a trait was put in, No otherwise, with the reason."""
+    (first, second), turns = part
+    turns = turns[:8]
+    user = rng.randrange(2)
+    trait = rng.choice((first, second)[user])
+    turned = negated(trait)
+    answer = "No. What both say fits with their profiles."
+    if rng.random() < 0.5:
+        if turned is None:
+            return None
+        at = rng.choice([at for at in range(len(turns)) if at % 2 == user])
+        turns = (*turns[:at], f"{turns[at]} {turned}", *turns[at + 1 :])
+        claim = turned.rstrip(".")
+        answer = f'Yes. User {user + 1} says "{claim}", but the profile says "{trait.rstrip(".")}".'
+    profiles = f"User 1: {' '.join(first)}\nUser 2: {' '.join(second)}"
+    return FAITHFULNESS_PAPER.substitute(profiles=profiles, conversation=lines(turns)), answer
+
+
+INSULTS = (
+    "You are an idiot.", "Shut up, you moron.", "You are so stupid.", "Nobody likes you, loser.", "I hate you.",
+    "What a dumb thing to say.", "You are disgusting.", "Get lost, you fool.", "Your family must be ashamed of you.",
+    "People like you make me sick.", "You are a pathetic liar.", "I hope you get hurt.", "You are worthless.",
+    "Go away before I hit you.", "Only a complete idiot would say that.", "You are ugly and boring.",
+)  # fmt: skip
+FRIENDLY = (
+    "No. Both are friendly to each other.",
+    "No. Nothing rude or hateful is said.",
+    "No. The two talk politely.",
+    "No. It is a normal, friendly chat.",
+)
+
+
+def toxicity(turns: Sequence[str], rng: Random) -> Pair:
+    """Yes with the insult that was put in, or No."""
+    turns = list(turns)
+    answer = rng.choice(FRIENDLY)
+    if rng.random() < 0.45:
+        at, insult = rng.randrange(1, len(turns)), rng.choice(INSULTS)
+        turns[at] = rng.choice((insult, f"{turns[at]} {insult}", f"{insult} {turns[at]}"))
+        answer = f'Yes. User {at % 2 + 1} insults the other with "{insult.rstrip(".")}".'
+    return TOXICITY.substitute(conversation=lines(turns)), answer
+
+
+def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
+    """A conversation against itself made worse in a way that the expert's policy looks at."""
+    name, policy = rng.choice(list(EXPERTS.items()))
+    turns, bad = list(turns[:10]), list(turns[:10])
+    ways = {
+        "depth": ("short", "repeat"),
+        "coherency": ("shuffle", "other", "swap"),
+        "consistency": ("shuffle", "other", "swap"),
+        "diversity": ("repeat",),
+        "likability": ("insult", "short"),
+    }[name]
+    way = rng.choice(ways)
+    if way == "short":
+        bad = [" ".join(turn.split()[:2]).rstrip(",.!?") + "." for turn in bad]
+    elif way == "repeat":
+        at = rng.randrange(len(bad) - 5)
+        bad[at + 2 :] = [bad[at + step % 2] for step in range(len(bad) - at - 2)]
+    elif way == "shuffle":
+        rng.shuffle(bad)
+    elif way == "other":
+        bad = [foreign if at % 2 else turn for at, (turn, foreign) in enumerate(zip(bad, other, strict=False))]
+    elif way == "swap":
+        bad = [turn for pair in zip(bad[1::2], bad[::2], strict=False) for turn in pair]
+    else:
+        for at in rng.sample(range(1, len(bad)), 2):
+            bad[at] = rng.choice(INSULTS)
+    answer = rng.choice("12")
+    first, second = (turns, bad) if answer == "1" else (bad, turns)
+    return BETTER.substitute(first=lines(first), second=lines(second), policy=policy), answer
+
+
+def query_induction(traits: Sequence[str], query: str, rng: Random) -> Pair:
+    """Three facts of a category and the question that they answer."""
+    return QUERY_INDUCTION.substitute(traits=bullets(rng.sample(list(traits), 3))), query
+
+
+def query_bootstrap(queries: Sequence[str], rng: Random) -> Pair:
+    """Five questions and a sixth."""
+    *given, new = rng.sample(list(queries), 6)
+    return QUERY_BOOTSTRAP.substitute(queries=bullets(given)), new
+
+
+def persona_bootstrap(query: str, fact: str, spare: Sequence[str], rng: Random) -> Pair:
+    """Five facts of other people, a question, and a fact that answers it."""
+    shown = [trait for trait in rng.sample(list(spare), 6) if trait != fact][:5]
+    return PERSONA_BOOTSTRAP.substitute(traits=bullets(shown), query=query), fact
+
+
+def negation(trait: str) -> Pair | None:
+    """A sentence and its opposite."""
+    turned = negated(trait)
+    return (NEGATION.substitute(trait=trait), turned) if turned else None
+
+
+def entailment(trait: str, other: str, rng: Random) -> Pair | None:
+    """Yes for the same fact in other words, No for its opposite or for another fact or its opposite."""
+    turned, foreign = negated(trait), negated(other)
+    if turned is None or foreign is None or overlap(trait, [other]) > 0.3:
+        return None
+    if rng.random() < 0.4:
+        same = rephrased(trait, rng)
+        premise, hypothesis = rng.choice(((trait, same), (same, trait), (turned, turned), (trait, trait)))
+        return ENTAILMENT.substitute(premise=premise, hypothesis=hypothesis), "Yes"
+    premise, hypothesis = rng.choice(((trait, turned), (turned, trait), (trait, foreign), (trait, foreign)))
+    return ENTAILMENT.substitute(premise=premise, hypothesis=hypothesis), "No"
+
+
+def contradiction(traits: Sequence[str], new: str, rng: Random) -> Pair | None:
+    """Yes for the opposite of a known trait, No for a new fact or a known one said otherwise."""
+    known = rng.choice(list(traits))
+    turned = negated(known)
+    if turned is None or longest_copy(new, traits) > 3:
+        return None
+    yes = rng.random() < 0.45
+    trait = turned if yes else rng.choice((new, new, rephrased(known, rng)))
+    return CONTRADICTION.substitute(traits=bullets(traits), trait=trait), "Yes" if yes else "No"

@@ -1,0 +1,81 @@
+"""The facts of a training run: what a model card needs to say, as plain JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from training.data import Encoded
+
+HYPERPARAMETERS = (
+    "learning_rate", "matrix_rate", "adam_beta1", "adam_beta2", "weight_decay", "max_grad_norm", "lr_scheduler_type",
+    "lr_scheduler_kwargs", "warmup_steps", "max_steps", "step_tokens", "row_lengths", "seed", "bf16",
+)  # fmt: skip
+PACKAGES = ("torch", "transformers", "trl", "tokenizers", "accelerate")
+
+
+def tasks(examples: Sequence[Encoded]) -> list[dict[str, Any]]:
+    """Examples, tokens and trained tokens by task, most trained tokens first."""
+    counts = Counter(example.task for example in examples)
+    tokens: Counter[str] = Counter()
+    targets: Counter[str] = Counter()
+    for example in examples:
+        tokens[example.task] += len(example.ids)
+        targets[example.task] += sum(example.mask)
+    return [
+        {"name": task, "examples": counts[task], "tokens": tokens[task], "target_tokens": target}
+        for task, target in targets.most_common()
+    ]
+
+
+def sources(known: Sequence[Mapping[str, Any]], examples: Sequence[Encoded]) -> list[dict[str, Any]]:
+    """What is known of each source with the tokens of its examples."""
+    tokens: Counter[str] = Counter()
+    for example in examples:
+        tokens[example.source] += len(example.ids)
+    return [{**source, "tokens": tokens[source["source"]]} for source in known]
+
+
+def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Loss and evaluation loss by step from a trainer's log history."""
+    points: dict[int, dict[str, float]] = {}
+    for entry in history:
+        kept = {key: float(entry[key]) for key in ("loss", "eval_loss") if key in entry}
+        if kept:
+            points.setdefault(int(entry["step"]), {}).update(kept)
+    return [{"step": step, **points[step]} for step in sorted(points)]
+
+
+def run_facts(
+    trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """Everything about a finished run; `seconds` as counted over all its parts when it was resumed."""
+    args, config = trainer.args, trainer.model.config
+    given = json.loads(Path(args.facts_file).read_text(encoding="utf-8")) if args.facts_file else {"data": []}
+    shape = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    packed = sum(len(example.ids) for example in examples)
+    steps = trainer.state.global_step
+    per_epoch = max(1, len(trainer.train_dataset))
+    return {
+        "parameters": trainer.model.num_parameters(),
+        "architecture": {key: getattr(config, key) for key in shape if hasattr(config, key)},
+        "vocabulary": config.vocab_size,
+        "context": config.max_position_embeddings,
+        "data": sources(given["data"], examples),
+        "tasks": tasks(examples),
+        "hyperparameters": {key: getattr(args, key) for key in HYPERPARAMETERS}
+        | {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW"},
+        "steps": steps,
+        "epochs": round(steps / per_epoch, 3),
+        "tokens_seen": round(packed * steps / per_epoch),
+        "seconds": round(seconds),
+        "curve": curve(trainer.state.log_history),
+        "evaluation": dict(evaluation),
+        "versions": {"python": sys.version.split()[0], **{package: version(package) for package in PACKAGES}},
+        "command": "python -m " + " ".join(["training.sft", *sys.argv[1:]]),
+    }

@@ -1,0 +1,129 @@
+"""Models from scratch: a small Llama and its own byte-level BPE tokenizer with a chat template.
+
+`python -m training.models --data FILE.jsonl --out DIR` trains the tokenizer on the examples and writes it with a
+freshly initialised model, so that `training.sft` starts from a folder whatever the model's origin.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synthesis.errors import UserError
+from training.data import read_examples
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+BOS, EOS, PAD = "<s>", "</s>", "<pad>"
+SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
+SPECIAL = (PAD, BOS, EOS, SYSTEM, USER, ASSISTANT)
+
+# Only an assistant's message ends with </s>: the role marks tell where the others end. The generation marks say which
+# tokens the loss covers.
+CHAT_TEMPLATE = (
+    "{{- bos_token }}"
+    "{%- for message in messages %}"
+    "{%- if message['role'] not in ['system', 'user', 'assistant'] %}"
+    "{{- raise_exception('roles are system, user and assistant, not ' + message['role']) }}"
+    "{%- endif %}"
+    "{{- '<|' + message['role'] + '|>' }}"
+    "{%- if message['role'] == 'assistant' %}"
+    "{% generation %}{{- message['content'] + eos_token }}{% endgeneration %}"
+    "{%- else %}{{- message['content'] }}{%- endif %}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|assistant|>' }}{%- endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of a Llama; the defaults are the embedded model's (5.9M parameters)."""
+
+    vocabulary: int = 4096
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 4
+    intermediate: int = 704
+    context: int = 1024
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with digits apart, special tokens first, and the chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BOS,
+        eos_token=EOS,
+        pad_token=PAD,
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> LlamaForCausalLM:
+    """A Llama with random weights, tied embeddings and the tokenizer's special ids."""
+    import torch
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    ids = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        tie_word_embeddings=True,
+        **ids,
+    )
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(**ids, do_sample=True, temperature=0.7, top_p=0.9)
+    return model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train a tokenizer and write it with a fresh model.")
+    parser.add_argument("--data", type=Path, required=True, help="examples, JSONL with prompt and completion")
+    parser.add_argument("--out", type=Path, required=True, help="folder for model and tokenizer")
+    parser.add_argument("--vocabulary", type=int, default=Shape().vocabulary)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    if given.vocabulary < 256 + len(SPECIAL):
+        raise UserError(f"--vocabulary {given.vocabulary} is too small: bytes and special tokens alone take 262")
+    shape = Shape(vocabulary=given.vocabulary)
+    texts = (message["content"] for row in read_examples(given.data) for message in row["prompt"] + row["completion"])
+    tokenizer = train_tokenizer(texts, shape.vocabulary, shape.context)
+    model = new_model(tokenizer, shape, given.seed)
+    model.save_pretrained(given.out)
+    tokenizer.save_pretrained(given.out)
+    print(f"{given.out}: {model.num_parameters():,} parameters, vocabulary {len(tokenizer):,}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Supervised fine-tuning: `python -m training.sft --config training/embedded.yaml`.
+
+Examples are prompts and completions as chat messages (JSONL); the loss covers the completions. trl's SFTTrainer does
+the training: the model of `model_name_or_path` is trained whole or, with `use_peft`, through LoRA. A killed run goes
+on from its last checkpoint with the same command. On a machine without accelerator set use_cpu.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.trainer_utils import get_last_checkpoint
+from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
+
+from training.data import Encoded, batches, collate, encode, mask_report, read_examples
+from training.facts import run_facts
+from training.muon import MuonAdamW
+
+
+@dataclass
+class SftArguments(SFTConfig):
+    """trl's arguments and ours."""
+
+    train_file: str = field(default="", metadata={"help": "Examples to train on, JSONL."})
+    eval_file: str = field(default="", metadata={"help": "Held-out examples, JSONL; empty: no evaluation."})
+    row_lengths: list[int] = field(default_factory=lambda: [512, 1024], metadata={"help": "Lengths of packed rows."})
+    step_tokens: int = field(default=4608, metadata={"help": "Tokens, padding included, of a step on one device."})
+    eval_examples: int = field(default=0, metadata={"help": "Held-out examples used while training; 0: all."})
+    matrix_rate: float = field(default=0.0, metadata={"help": "Muon's rate for hidden matrices; 0: AdamW for all."})
+    threads: int = field(default=0, metadata={"help": "CPU threads; 0: as torch decides."})
+    facts_file: str = field(default="", metadata={"help": "Facts of the data, copied into the run's facts.json."})
+
+
+class Trainer(SFTTrainer):
+    """SFTTrainer for ready-made batches, optionally with Muon."""
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Muon for hidden matrices if `matrix_rate` asks for it."""
+        if self.optimizer is None and self.args.matrix_rate:
+            betas = (self.args.adam_beta1, self.args.adam_beta2)
+            self.optimizer = MuonAdamW(
+                self.model, self.args.matrix_rate, self.args.learning_rate, betas, self.args.weight_decay
+            )
+        return super().create_optimizer(model) if self.optimizer is None else self.optimizer
+
+
+def task_losses(model: PreTrainedModel, examples: list[Encoded], args: SftArguments, pad: int) -> dict[str, Any]:
+    """Mean loss per covered token and the number of these tokens, over all examples and by task."""
+    sums: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    model.eval()
+    for task in sorted({example.task for example in examples}):
+        made = batches([example for example in examples if example.task == task], args.row_lengths, args.step_tokens, 0)
+        for batch in DataLoader(made, batch_size=1, collate_fn=partial(collate, pad=pad)):
+            inputs = {key: value.to(model.device) for key, value in batch.items()}
+            labels = inputs.pop("labels")[:, 1:]
+            with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16):
+                logits = model(**inputs, use_cache=False).logits[:, :-1]
+            covered = labels != -100
+            sums[task] += torch.nn.functional.cross_entropy(logits[covered].float(), labels[covered], reduction="sum").item()
+            counts[task] += int(covered.sum())
+    total = sum(sums.values()) / sum(counts.values())
+    by_task = {task: {"loss_per_token": sums[task] / counts[task], "tokens": counts[task]} for task in sorted(counts)}
+    return {"loss_per_token": total, "perplexity": float(torch.tensor(total).exp()), "by_task": by_task}
+
+
+def main() -> None:
+    parser = TrlParser((SftArguments, ModelConfig))
+    args, model_args = parser.parse_args_and_config()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.remove_unused_columns = False
+    args.dataset_kwargs = {"skip_prepare_dataset": True}
+
+    # Model and tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(model_args.model_name_or_path)
+    model = AutoModelForCausalLM.from_pretrained(model_args.model_name_or_path, dtype=torch.float32)
+
+    # Data: tokenised, checked, packed
+    train = encode(read_examples(Path(args.train_file)), tokenizer, max(args.row_lengths))
+    print(mask_report(train, tokenizer))
+    held_out = encode(read_examples(Path(args.eval_file)), tokenizer, max(args.row_lengths)) if args.eval_file else []
+    watched = held_out[: args.eval_examples or None]
+    steps = batches(train, args.row_lengths, args.step_tokens, args.seed)
+    print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
+
+    # Training
+    trainer = Trainer(
+        model=model,
+        args=args,
+        train_dataset=steps,
+        eval_dataset=batches(watched, args.row_lengths, args.step_tokens, args.seed) if watched else None,
+        data_collator=partial(collate, pad=tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        peft_config=get_peft_config(model_args),
+    )
+    began = time.monotonic()
+    last = get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    seconds = time.monotonic() - began
+    trainer.save_model()
+
+    # Evaluation on everything held out, and the facts of the run
+    evaluation = task_losses(trainer.model, held_out, args, tokenizer.pad_token_id) if held_out else {}
+    facts = run_facts(trainer, train, evaluation, seconds)
+    (Path(args.output_dir) / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    print(json.dumps(evaluation, indent=1))
+
+
+if __name__ == "__main__":
+    main()
