@@ -23,8 +23,15 @@ SHARES = {"train": 0.90, "validation": 0.05, "test": 0.05}
 ALL_SPLITS_FROM = 20
 """From so many seeds on every split has at least one."""
 
-_NEEDED = ("recipe", "preset", "fields", "n", "seed", "model", "revision", "dialect", "prompts", "rounds", "versions",
-           "command", "counts", "funnel", "contests", "stages", "metrics")
+_SHAPE: Mapping[str, Any] = {
+    "recipe": "", "preset": "", "fields": {}, "seed": 0, "model": "", "revision": None, "dialect": None, "prompts": "",
+    "rounds": 0, "versions": {"parley": ""}, "command": "",
+    "counts": {"seeds": 0, "kept": 0, "dropped": 0, "failed": 0},
+    "funnel": [{"round": 0, "seeds": 0, "kept": 0, "dropped": {}, "failed": {}}],
+    "contests": [{"round": 0, "challenger": 0, "incumbent": 0}],
+    "stages": [{"name": "", "role": "", "requests": 0, "tokens_in": 0, "tokens_out": 0, "sampling": {}}],
+}
+"""What a card needs of run.json: keys, and values of the type that must stand there; None takes anything."""
 
 
 # ---- the run folder -------------------------------------------------------------------------------------------------
@@ -67,10 +74,27 @@ def open_run(folder: Path) -> Run:
         again = facts.get("command", f"the command that made it, with --out {folder}")
         raise UserError(f"{folder} is not complete (status {facts.get('status')!r}); it resumes where it stopped when "
                         f"you repeat: {again}")
-    absent = [name for name in _NEEDED if name not in facts]
-    if absent:
-        raise BuildError(f"{path} lacks {', '.join(absent)}; repeat the run with this version of Parley")
+    wrong = list(_misshapen(facts, _SHAPE, ""))
+    if wrong:
+        raise BuildError(f"{path}: {'; '.join(wrong)}. Repeat the run with this version of Parley")
     return Run(Path(folder), facts)
+
+
+def _misshapen(value: Any, shape: Any, at: str) -> Iterator[str]:
+    """Complaints about `value` where it differs from `shape`."""
+    if shape is None:
+        return
+    if not isinstance(value, type(shape)):
+        yield f"{at} is {type(value).__name__}, expected {type(shape).__name__}"
+    elif isinstance(shape, Mapping):
+        for key, inner in shape.items():
+            if key in value:
+                yield from _misshapen(value[key], inner, f"{at}.{key}".lstrip("."))
+            else:
+                yield f"{at} has no {key}".lstrip()
+    elif isinstance(shape, list):
+        for index, item in enumerate(value):
+            yield from _misshapen(item, shape[0], f"{at}[{index}]")
 
 
 def _dialogue(line: bytes, where: str) -> Dialogue:
@@ -78,14 +102,13 @@ def _dialogue(line: bytes, where: str) -> Dialogue:
     repair = "the file is damaged: repeat the run with the same command, which replays it from its journal"
     try:
         dialogue = from_json(json.loads(line.decode("utf-8")), where)
-        texts = [text for turn in dialogue.turns for text in (turn.speaker, turn.text)]
-        if not texts or not all(isinstance(text, str) for text in (dialogue.id, *texts)):
-            raise ValueError("it needs a text id and at least one turn with a speaker and a text")
+        if not dialogue.turns:
+            raise ValueError("it has no turns")
         if b"\\ud" in line.lower():  # half a character would pass until the Parquet writer
             json.dumps(json.loads(line), ensure_ascii=False).encode()
     except ParleyError as error:
         raise BuildError(f"{error}; {repair}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise BuildError(f"{where}: not a dialogue ({error}); {repair}") from error
     return dialogue
 

@@ -171,7 +171,8 @@ class Spc(DialogueBuilder):
             description="Chat messages as TRL's SFTTrainer takes them. Each conversation gives two rows, one with "
                         "each user as the assistant. The first message after the system message is always the "
                         "user's; where the assistant's side had opened the conversation, the opening line is told "
-                        "in the system message instead. Runs of one speaker are joined into one message.",
+                        "in the system message instead. Runs of one speaker are joined into one message; the last "
+                        "message may be either side's.",
         ),
         DialogueConfig(
             name="preference", version="1.0.0", columns=PREFERENCE, rows=preferences,

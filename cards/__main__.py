@@ -40,8 +40,8 @@ def write_model_card(source: Path, out: Path) -> list[Path]:
     drawn = len(facts.get("curve") or ()) > 1
     try:
         text = model_card(facts, CURVE if drawn else None)
-    except UndefinedError as error:
-        raise LookupError(f"{source} lacks a fact that the card states: {error.message}") from error
+    except (UndefinedError, KeyError) as error:
+        raise LookupError(f"{source} lacks a fact that the card states: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     if not drawn:

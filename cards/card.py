@@ -3,9 +3,9 @@
 Facts are plain JSON values; what a template needs and the facts lack raises jinja2.UndefinedError instead of leaving a
 gap. The words are in `_dataset.md`, which each recipe's `<recipe>.md` extends block by block, and in `_model.md`.
 
-Facts of a dataset: name, pretty_name, repo, license, license_reason, language, task_categories, task_ids, tags,
-embedded (written by the model that ships with Parley?), run (run.json), configs [{name, default, description, left_out,
-columns [{name, type, meaning}], features (YAML of `datasets`), splits [{name, rows, bytes, files}], download_size}],
+Facts of a dataset: pretty_name, repo, license, license_reason, language, task_categories, task_ids, tags,
+embedded (written by the model that ships with Parley?), run (run.json), configs [{name, default, description, columns
+[{name, type, meaning}], features (YAML of `datasets`), splits [{name, rows, bytes, files}], download_size}],
 left_out [sentence], spread [{of, mean, median, min, max}], statistics [{name, value, meaning}], figures {name: path},
 sample {id, split, topic, personas [{speaker, name, traits}], conversation}.
 
@@ -49,7 +49,16 @@ def model_card(facts: Facts, curve: str | None = None) -> str:
         "tags": ["parley", "dialogue", "synthetic-data"],
     }
     defaults = {"license": head["license"], "summary": None, "limits": [], "curve_figure": curve}
-    return _front_matter(head) + "\n" + _render("_model.md", defaults | dict(facts))
+    tables = {name: _flat(facts[name]) for name in ("architecture", "hyperparameters", "evaluation")}
+    return _front_matter(head) + "\n" + _render("_model.md", defaults | dict(facts) | tables)
+
+
+def _flat(values: Facts, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by a space."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key} ") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _dataset_head(facts: Facts) -> dict[str, Any]:
@@ -99,8 +108,9 @@ def _front_matter(head: Mapping[str, Any]) -> str:
 def _render(template: str, facts: Facts) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(  # Markdown for a README: there is no HTML to escape for
-        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=False,  # Markdown for a README: there is no HTML to escape for
     )
     environment.filters |= {"number": number, "cell": cell, "fenced": fenced, "settings": settings}
     text = environment.get_template(template).render(facts)

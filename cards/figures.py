@@ -7,7 +7,7 @@ and every bar carries its number.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY, INK = "#0072B2", "#E69F00", "#8A8A8A", "#333333"
+BLUE, SKY, ORANGE, GREY, INK = "#0072B2", "#56B4E9", "#E69F00", "#8A8A8A", "#333333"
 WIDTH = 8.0  # inches, so that 11 points are 15 pixels on a page of 800
 _DOTS = 160
 _MOST_REASONS = 10
@@ -27,13 +27,7 @@ def funnel(rounds: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     `rounds`: [{"round", "kept", "dropped": {reason: n}, "failed": {error: n}}].
     """
-    reasons = Counter[str]()
-    for each in rounds:
-        reasons.update(each["dropped"])
-        reasons.update(each["failed"])
-    lost = [(name, count) for name, count in reasons.most_common() if count]
-    shown = lost[:_MOST_REASONS] + ([("others", sum(count for _, count in lost[_MOST_REASONS:]))]
-                                    if len(lost) > _MOST_REASONS else [])
+    shown = _lost(rounds)
     rows = max(len(rounds), 0.62 * len(shown), 2)
     with _figure(path, 0.62 * rows + 1.2, columns=2 if shown else 1) as axes:
         parts = {
@@ -55,17 +49,18 @@ def lengths(turns: Sequence[int], words: Sequence[int], path: Path) -> None:
 
 
 def critics(contests: Sequence[Mapping[str, int]], path: Path) -> None:
-    """Contests by round: won by the new conversation, or by the one of the round before.
+    """How the conversation that each pair ended a round with had come out on top.
 
-    `contests`: [{"round", "challenger", "incumbent"}].
+    `contests`: [{"round", "challenger", "incumbent", "outvoted others"?, "unopposed"?}].
     """
     with _figure(path, 0.62 * max(len(contests), 2) + 1.2) as axes:
         parts = {
-            "the new one won": [each["challenger"] for each in contests],
-            "the old one stayed": [each["incumbent"] for each in contests],
+            label: [each.get(name, 0) for each in contests]
+            for name, label in (("challenger", "beat the round before"), ("outvoted others", "beat other candidates"),
+                                ("incumbent", "stayed from before"), ("unopposed", "had no rival"))
         }
-        _stacked(axes[0], [f"round {each['round']}" for each in contests], parts, (BLUE, ORANGE))
-        axes[0].set_title("Contests between a round's winner and the one before", loc="left")
+        _stacked(axes[0], [f"round {each['round']}" for each in contests], parts, (BLUE, SKY, ORANGE, GREY))
+        axes[0].set_title("How a pair's conversation won its round", loc="left")
 
 
 def curve(points: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -85,7 +80,7 @@ def curve(points: Sequence[Mapping[str, float]], path: Path) -> None:
 
 @contextmanager
 def _figure(path: Path, height: float, columns: int = 1) -> Iterator[Sequence[Axes]]:
-    """`columns` axes side by side that become `path` at the end. No pyplot: no backend, no state, no user's settings."""
+    """`columns` axes side by side that become `path` at the end. No pyplot: no state, no user's settings."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -102,30 +97,47 @@ def _figure(path: Path, height: float, columns: int = 1) -> Iterator[Sequence[Ax
 
 
 def _stacked(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[int]], colours: Sequence[str]) -> None:
-    """Horizontal bars from top to bottom, each cut into `parts`, numbers inside, names of the parts below."""
+    """Horizontal bars from top to bottom, each cut into `parts`, numbers inside (thin parts: after the bar)."""
     total = max((sum(column) for column in zip(*parts.values(), strict=True)), default=0) or 1
-    left = [0] * len(names)
+    left, thin = [0] * len(names), [""] * len(names)
     for (label, values), colour in zip(parts.items(), colours, strict=True):
         if not any(values):
             continue
         bars = axes.barh(range(len(names)), values, left=left, color=colour, height=0.62, label=label)
-        texts = [f"{value:,}" if value / total > 0.045 else "" for value in values]
+        texts = [f"{value:,}" if value / total > 0.05 else "" for value in values]
+        thin = [f"{said}  {value:,} {label}" if value and not text else said
+                for said, value, text in zip(thin, values, texts, strict=True)]
         axes.bar_label(bars, texts, label_type="center", color="white" if colour == BLUE else "black")
         left = [start + value for start, value in zip(left, values, strict=True)]
+    for row, text in enumerate(thin):
+        axes.annotate(text.strip(), (left[row], row), xytext=(5, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(names)), names)
+    axes.set_xlim(0, total * (1.25 if any(thin) else 1.02))
     axes.invert_yaxis()
     _bare(axes)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.01), ncols=len(parts), handlelength=1,
-                handleheight=1, columnspacing=1.2, borderpad=0)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=len(parts), handlelength=1,
+                handleheight=1, columnspacing=1.2, borderpad=0, borderaxespad=0)
 
 
-def _reasons(axes: Axes, reasons: Sequence[tuple[str, int]]) -> None:
-    bars = axes.barh(range(len(reasons)), [count for _, count in reasons], color=ORANGE, height=0.62)
-    axes.bar_label(bars, [f"{count:,}" for _, count in reasons], padding=4)
-    axes.set_yticks(range(len(reasons)), [name for name, _ in reasons])
+def _lost(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, str]]:
+    """Reason, seeds over all rounds, colour; most frequent first, the tail as one."""
+    counts = Counter[tuple[str, str]]()
+    for each in rounds:
+        counts.update({(name, ORANGE): count for name, count in each["dropped"].items()})
+        counts.update({(name, GREY): count for name, count in each["failed"].items()})
+    lost = [(name, count, colour) for (name, colour), count in counts.most_common() if count]
+    head, tail = lost[:_MOST_REASONS], lost[_MOST_REASONS:]
+    return [*head, ("others", sum(count for _, count, _ in tail), ORANGE)] if tail else head
+
+
+def _reasons(axes: Axes, reasons: Sequence[tuple[str, int, str]]) -> None:
+    names, counts, colours = zip(*reasons, strict=True)
+    bars = axes.barh(range(len(names)), counts, color=colours, height=0.62)
+    axes.bar_label(bars, [f"{count:,}" for count in counts], padding=4)
+    axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set_title("What dropped them, all rounds", loc="left")
+    axes.set_title("What they were lost to, all rounds", loc="left")
     _bare(axes)
 
 
@@ -147,7 +159,7 @@ def _histogram(axes: Axes, values: Sequence[int], title: str, what: str) -> None
     axes.hist([min(value, last) for value in ordered], bins=[edge - 0.5 for edge in edges], color=BLUE, rwidth=0.88)
     axes.axvline(median, color=ORANGE, linewidth=2)
     axes.annotate(f"median {median:,}", (median, 1), xycoords=("data", "axes fraction"), xytext=(5, -4),
-                  textcoords="offset points", va="top", backgroundcolor=(1, 1, 1, 0.75))
+                  textcoords="offset points", va="top")
     axes.margins(y=0.18)
     axes.set_title(title, loc="left")
     axes.set_ylabel(what)

@@ -44,6 +44,8 @@ async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:
     from synthesis.progress import Meter, Progress
     from synthesis.run import Plan, run
 
+    if flags.replay and (flags.dry_run or flags.endpoint or flags.model):
+        raise UserError("--replay asks nobody: it goes without --endpoint, --model and --dry-run")
     folder: Path = flags.out or Path("runs") / flags.recipe
     async with _engine(flags, folder) as (engine, info):
         meter = Meter(engine) if engine else None
@@ -53,7 +55,7 @@ async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:
 
             print(await estimate(plan, meter, lambda path: Journal(meter, path, _identity(info))))
             return 0
-        plan.claim()
+        plan.reopen() if flags.replay else plan.claim()
         name = "journal.sqlite" if plan.shard.count == 1 else f"journal-{plan.shard}.sqlite"
         async with Journal(meter, folder / name, _identity(info)) as journal:
             with Progress(meter) as show:
@@ -75,14 +77,17 @@ async def _engine(flags: argparse.Namespace, folder: Path) -> AsyncIterator[tupl
     from synthesis.engines.connect import connect
 
     if flags.endpoint:
-        async with connect(flags.endpoint, model=flags.model) as both:
+        async with connect(flags.endpoint, model=flags.model, concurrency=4 * flags.in_flight) as both:
             yield both
         return
     from synthesis.embedded_model import model_folder
     from synthesis.server.launch import serve
 
     print("starting the embedded server", file=sys.stderr)
-    async with serve(model_folder(flags.model), threads=flags.threads) as url, connect(url, environ={}) as both:
+    async with (
+        serve(model_folder(flags.model), threads=flags.threads) as url,
+        connect(url, environ={}, concurrency=4 * flags.in_flight) as both,
+    ):
         yield both
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from typing import Any, TypeVar
 
 from synthesis.dialogue import Stage
 from synthesis.engine import Engine, Reply, Request
-from synthesis.errors import ReadingError
+from synthesis.errors import EngineError, ReadingError
 from synthesis.recipe import draw_seed
 
 T = TypeVar("T")
@@ -28,12 +29,25 @@ async def ask(engine: Engine, request: Request, read: Callable[[str], T], rng: R
         reply = await engine(_seeded(request, attempt, rng))
         try:
             if request.grammar is not None and reply.finish_reason == "length":
-                raise ReadingError(f"{request.stage}: cut off at {request.max_new_tokens} tokens", reply.text)
+                raise ReadingError(f"cut off at {request.max_new_tokens} tokens", reply.text)
             return read(reply.text)
         except ReadingError as error:
             if attempt == tries:
                 raise ReadingError(f"{request.stage}: {error} (after {tries} tries)", error.raw) from error
     raise ValueError(f"tries must be at least 1, got {tries}")
+
+
+async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """Results in order of the calls. When some fail, the first in that order is raised, once all have ended.
+
+    `asyncio.gather` raises whichever fails first and leaves the others running: who is quickest would show in reasons
+    and accounts.
+    """
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]
 
 
 def _seeded(request: Request, attempt: int, rng: Random) -> Request:
@@ -50,7 +64,11 @@ class Account:
         self._stages: dict[str, dict[str, Any]] = {}
 
     async def __call__(self, request: Request) -> Reply:
-        reply = await self._engine(request)
+        try:
+            reply = await self._engine(request)
+        except EngineError:
+            self.add(request.stage, request.role, sampling(request), 1, 0, 0)
+            raise
         self.add(request.stage, request.role, sampling(request), 1, reply.tokens_in, reply.tokens_out)
         return reply
 

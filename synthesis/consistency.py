@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ from random import Random
 from typing import Any, Literal
 
 from synthesis import personas
+from synthesis.asking import together
 from synthesis.engine import Engine
 from synthesis.errors import ReadingError, UserError
 from synthesis.recipe import fork
@@ -51,17 +53,18 @@ class Consistency:
         return any(await self._classified(pairs, "contradict"))
 
     async def _by_negation(self, engine: Engine, sentence: str, members: Sequence[str], rng: Random) -> bool:
-        opposite, *opposites = await asyncio.gather(
-            *[personas.negate(engine, it, fork(rng)) for it in (sentence, *members)]
-        )
+        opposite, *opposites = await together(personas.negate(engine, it, fork(rng)) for it in (sentence, *members))
         pairs = [(sentence, negated) for negated in opposites] + [(member, opposite) for member in members]
         if self.nli:
             return any(await self._classified(pairs, "entail"))
-        return any(await asyncio.gather(*[personas.entails(engine, *pair, fork(rng)) for pair in pairs]))
+        return any(await together(personas.entails(engine, *pair, fork(rng)) for pair in pairs))
 
     async def _classified(self, pairs: Sequence[tuple[str, str]], label: str) -> list[bool]:
         """Whether the model's likeliest class of each (premise, hypothesis) is `label`."""
         return await asyncio.to_thread(_classify, self.nli or "", pairs, label)
+
+
+_ONE_AT_A_TIME = threading.Lock()  # profiles are checked side by side; the model is loaded once and used in turn
 
 
 @cache
@@ -78,10 +81,11 @@ def _cross_encoder(name: str) -> Any:
 
 
 def _classify(name: str, pairs: Sequence[tuple[str, str]], label: str) -> list[bool]:
-    model = _cross_encoder(name)
-    classes = {index: text.lower() for index, text in model.model.config.id2label.items()}
-    wanted = [index for index, text in classes.items() if text.startswith(label)]
-    if len(wanted) != 1:
-        raise UserError(f"--nli {name!r}: has classes {sorted(classes.values())}, expected one {label!r}")
-    scores = model.predict(list(pairs), show_progress_bar=False)
+    with _ONE_AT_A_TIME:
+        model = _cross_encoder(name)
+        classes = {index: text.lower() for index, text in model.model.config.id2label.items()}
+        wanted = [index for index, text in classes.items() if text.startswith(label)]
+        if len(wanted) != 1:
+            raise UserError(f"--nli {name!r}: has classes {sorted(classes.values())}, expected one {label!r}")
+        scores = model.predict(list(pairs), show_progress_bar=False)
     return [int(row.argmax()) == wanted[0] for row in scores]

@@ -6,7 +6,6 @@ with a prefix cache reads each conversation once, whatever is asked about it.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from random import Random
 from string import Template
 
 from synthesis import reading
-from synthesis.asking import ask
+from synthesis.asking import ask, together
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Engine, Grammar
 from synthesis.errors import ReadingError
@@ -125,9 +124,7 @@ async def unfaithful(engine: Engine, dialogue: Dialogue, rng: Random) -> str | N
     The published critic passes conversations in which the users swap profiles; asking for each speaker does not.
     """
     sides = list(zip(sorted(dialogue.speakers), dialogue.personas, strict=True))
-    found = await asyncio.gather(
-        *[_labels(engine, dialogue, user, persona.traits, fork(rng)) for user, persona in sides]
-    )
+    found = await together(_labels(engine, dialogue, user, persona.traits, fork(rng)) for user, persona in sides)
     for (user, persona), labels in zip(sides, found, strict=True):
         for trait, label in zip(persona.traits, labels, strict=True):
             if label == "contradicted":
@@ -203,8 +200,8 @@ async def rank(engine: Engine, candidates: Sequence[Dialogue], how: Sampling, sw
         for pair in ([(first, second), (second, first)] if swap else [(first, second)])
     ]
     rounds = [(expert, first, second) for expert in EXPERTS for first, second in pairs]
-    winners = await asyncio.gather(
-        *[_better(engine, candidates, first, second, expert, how, fork(rng)) for expert, first, second in rounds]
+    winners = await together(
+        _better(engine, candidates, first, second, expert, how, fork(rng)) for expert, first, second in rounds
     )
     wins = {expert: [0.0] * len(candidates) for expert in EXPERTS}
     for (expert, first, second), winner in zip(rounds, winners, strict=True):

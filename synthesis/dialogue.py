@@ -156,7 +156,24 @@ def _make(kind: type[Any], row: Mapping[str, Any], where: str, nested: Mapping[s
         name: nested[name](value, f"{where}.{name}") if name in nested and value is not None else _tuples(value)
         for name, value in row.items()
     }
+    for name, value in values.items():
+        if not _fits(value, str(fields[name].type)):
+            raise UserError(f"{where}.{name}: got {str(value)[:60]!r}, expected {fields[name].type}")
     return kind(**values)
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether `value` is of the annotated type, as far as a file can get it wrong."""
+    kind, _, optional = annotation.partition(" | ")
+    if value is None:
+        return optional == "None"
+    if kind == "tuple[str, ...]":
+        return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+    plain = _PLAIN.get(kind.partition("[")[0])
+    return plain is None or (isinstance(value, plain) and not isinstance(value, bool))
+
+
+_PLAIN = {"str": (str,), "int": (int,), "float": (int, float), "tuple": (tuple,), "Mapping": (Mapping,)}
 
 
 def _tuples(value: Any) -> Any:
@@ -164,7 +181,12 @@ def _tuples(value: Any) -> Any:
 
 
 def _each(read: Any) -> Any:
-    return lambda rows, where: tuple(read(row, f"{where}[{index}]") for index, row in enumerate(rows))
+    def every(rows: Any, where: str) -> tuple[Any, ...]:
+        if not isinstance(rows, list):
+            raise UserError(f"{where}: expected a list, got {type(rows).__name__}")
+        return tuple(read(row, f"{where}[{index}]") for index, row in enumerate(rows))
+
+    return every
 
 
 def _persona(row: Json, where: str) -> Persona:

@@ -29,11 +29,12 @@ def load(path: Path) -> Loaded:
 
     Raises UserError for another kind of file, a broken one, or one without a single dialogue.
     """
-    if path.suffix not in (".jsonl", ".csv"):
+    suffix = path.suffix.lower()
+    if suffix not in (".jsonl", ".csv"):
         raise UserError(f"dialogues {path}: expected a .jsonl or .csv file")
     loaded = (
         _spc_csv(path)
-        if path.suffix == ".csv"
+        if suffix == ".csv"
         else Loaded(tuple(from_json(row, where) for where, row in read_jsonl(path, "dialogues")), {}, {})
     )
     if not loaded.dialogues:
@@ -45,14 +46,14 @@ def _spc_csv(path: Path) -> Loaded:
     """Rows with personas as lines and a conversation as labelled lines; `reading.transcript` says what is mended."""
     issues: Counter[str] = Counter()
     dialogues, quarantined = [], {}
-    for number, row in enumerate(read_csv(path, "dialogues"), 1):
+    for number, (where, row) in enumerate(read_csv(path, "dialogues"), 1):
         missing = [column for column in SPC_COLUMNS if column not in row]
         if missing:
             raise UserError(f"dialogues {path}: missing columns {missing}; expected {list(SPC_COLUMNS)}")
         try:
             read = reading.transcript(row[SPC_COLUMNS[2]])
         except ReadingError as error:
-            quarantined[f"row {number}"] = str(error)
+            quarantined[where] = str(error)
             continue
         issues.update(read.issues)
         personas = tuple(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from synthesis.outcomes import Shard
 from synthesis.progress import Meter
 from synthesis.run import Plan, run
 
@@ -26,6 +27,7 @@ async def estimate(plan: Plan, meter: Meter, journal: Callable[[Path], Any]) -> 
     with tempfile.TemporaryDirectory(prefix="parley-pilot-") as folder:
         small, large = Path(folder) / "1", Path(folder) / "2"
         begun = time.monotonic()
+        plan = dataclasses.replace(plan, shard=Shard())
         async with journal(Path(folder) / "journal.sqlite") as journalled:
             facts = [
                 await run(dataclasses.replace(plan, folder=where, n=count), journalled, lambda *_: None)

@@ -7,7 +7,9 @@ order of ids.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +48,21 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[str, int] = {}
-        self._scratch_path = path.with_name(f".{path.name}.scratch")
         self._scratch: IO[bytes] | None = None
 
     def __enter__(self) -> Writer:
-        with disk(self._scratch_path):
-            self._scratch_path.parent.mkdir(parents=True, exist_ok=True)
-            self._scratch = self._scratch_path.open("w+b")
+        with disk(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._scratch = tempfile.TemporaryFile(dir=self._path.parent)
         return self
 
     def add(self, row: Row) -> None:
         """Writes one outcome."""
         if self._scratch is None:
             raise ValueError("the writer is not open")
-        with disk(self._scratch_path):
+        if row["id"] in self._places:
+            raise ValueError(f"{self._path}: a second outcome of {row['id']!r}")
+        with disk(self._path):
             self._places[row["id"]] = self._scratch.tell()
             self._scratch.write(dump(row).encode() + b"\n")
 
@@ -68,13 +71,13 @@ class Writer:
             return
         try:
             if kind is None:
-                with replacing(self._path) as stream, disk(self._scratch_path):
+                with replacing(self._path) as stream:
                     for id_ in sorted(self._places):
                         self._scratch.seek(self._places[id_])
                         stream.write(self._scratch.readline().decode())
         finally:
-            self._scratch.close()
-            self._scratch_path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # closing writes what is buffered; of a full disk we know by now
+                self._scratch.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ class Round:
             if row["id"] in self.across:
                 stage, reason = self.across[row["id"]]
                 raw = "\n".join(f"{turn['speaker']}: {turn['text']}" for turn in row["dialogue"]["turns"])
-                yield {**_plain(row), "outcome": "dropped", "stage": stage, "reason": reason, "raw": raw}
+                lost = {"outcome": "dropped", "stage": stage, "reason": reason, "raw": raw}
+                yield {**_plain(row), **lost, "attempts": sum(each["requests"] for each in row["stages"])}
             else:
                 yield row
 

@@ -146,13 +146,14 @@ def query(text: str) -> str:
 
 
 _OPENING = re.compile(r"(?:I|My|I'm|I've|I'd|I'll)\b")
+_END = re.compile(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMt)[.!?](?=\s|$)")
 _PLACEHOLDER = re.compile(r"[\[\]{}<>_]|\.\.\.")
 
 
 def trait(text: str, question: str = "") -> str:
     """The attribute in a reply: one sentence that opens with I or My, 3 to 30 words, no slot, no echoed question."""
     line = reading.sentence(text).replace("’", "'")
-    ends = re.search(r"[.!?](?=\s|$)", line)
+    ends = _END.search(line)
     single = line[: ends.end()] if ends else f"{line}."
     faults = {
         "does not open with I or My": not _OPENING.match(single),

@@ -5,13 +5,13 @@ Steps B and C of Synthetic-Persona-Chat (arXiv 2312.10007, sections 3.1.2 and 3.
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
+from synthesis.asking import together
 from synthesis.consistency import Consistency
 from synthesis.engine import Engine
 
@@ -51,7 +51,7 @@ async def assemble(
         dealt = [deck[(number * size + place) % len(deck)] for place in range(size)]
         return await _fill(engine, pool, dealt, size, redundant, check, rng)
 
-    found = await asyncio.gather(*[one(number) for number in range(count)])
+    found = await together(one(number) for number in range(count))
     return list(dict.fromkeys(profile for profile in found if profile is not None))
 
 
@@ -92,34 +92,41 @@ def pair(
     count: Literal["pairs", "categories"],
     most: int,
 ) -> list[tuple[int, int, int]]:
-    """Up to `wanted` pairs of profile numbers with their similarity, in random order.
+    """Up to `wanted` pairs of profile numbers, the smaller first, with their similarity, in random order.
 
     Similarity is the number of cross-profile attribute pairs in the same category ("pairs", as published) or of
     categories that both have ("categories"). Taken are pairs above `threshold` that share no attribute, at most
-    `most` a profile.
+    `most` a profile. Profiles choose in turn, one partner each time round, from an index of categories: the pairs
+    there are would not fit in memory.
     """
-    import numpy as np
-
-    table = np.zeros((len(profiles), max(categories, default=0) + 1), dtype=np.int32)
-    for row, profile in enumerate(profiles):
-        for member in profile:
-            table[row, categories[member]] += 1
+    kinds = [[categories[member] for member in profile] for profile in profiles]
     if count == "categories":
-        table = np.minimum(table, 1)
-    similar = [
-        (first, second, int(row[second]))
-        for first in range(len(profiles))
-        for row in [table @ table[first]]
-        for second in np.flatnonzero(row > threshold).tolist()
-        if second > first and not set(profiles[first]) & set(profiles[second])
-    ]
-    rng.shuffle(similar)
+        kinds = [sorted(set(kind)) for kind in kinds]
+    homes: defaultdict[int, list[int]] = defaultdict(list)
+    for number, kind in enumerate(kinds):
+        for category in kind:
+            homes[category].append(number)
     met: Counter[int] = Counter()
-    taken: list[tuple[int, int, int]] = []
-    for first, second, similarity in similar:
-        if len(taken) == wanted:
-            break
-        if met[first] < most and met[second] < most:
-            met.update((first, second))
-            taken.append((first, second, similarity))
-    return taken
+    taken: dict[tuple[int, int], int] = {}
+    choosers = list(range(len(profiles)))
+    rng.shuffle(choosers)
+    while choosers and len(taken) < wanted:
+        able = []
+        for chooser in choosers:
+            if len(taken) == wanted or met[chooser] >= most:
+                continue
+            alike = Counter(number for category in kinds[chooser] for number in homes[category])
+            found = [
+                (min(chooser, other), max(chooser, other), similarity)
+                for other, similarity in sorted(alike.items())
+                if similarity > threshold and other != chooser and met[other] < most
+                if (min(chooser, other), max(chooser, other)) not in taken
+                if not set(profiles[chooser]) & set(profiles[other])
+            ]
+            if found:
+                first, second, similarity = rng.choice(found)
+                taken[first, second] = similarity
+                met.update((first, second))
+                able.append(chooser)
+        choosers = able
+    return [(first, second, similarity) for (first, second), similarity in taken.items()]

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthesis.engine import Engine, Reply, Request
 
@@ -37,7 +37,7 @@ class Progress:
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter
         self._begun = time.monotonic()
-        self._bar: tqdm[object] | None = None
+        self._bar: tqdm[Any] | None = None
         self._phase = ""
 
     def __enter__(self) -> Progress:

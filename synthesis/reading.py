@@ -17,7 +17,6 @@ from synthesis.dialogue import Turn
 from synthesis.errors import ReadingError
 
 USERS = ("User 1", "User 2")
-_MARKS = "*_#- \t"
 _SEPARATOR = re.compile(r"^[\s*_=~–—-]+$")
 _STAGE = re.compile(r"^\s*[\[(*][^\])*]*[\])*]\s*$")
 
@@ -38,7 +37,9 @@ def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
     """
     names = {_plain(label): label for label in labels}
     pattern = re.compile(
-        r"^[\s*_#>-]*(" + "|".join(re.escape(label).replace(r"\ ", r"\s*") for label in labels) + r")[\s*_]*:(.*)$",
+        r"^([\s*_#>-]*)("
+        + "|".join(re.escape(label).replace(r"\ ", r"\s*") for label in labels)
+        + r")([\s*_]*):(.*)$",
         re.IGNORECASE,
     )
     spoken: list[tuple[str, str]] = []
@@ -46,8 +47,9 @@ def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
     for line in text.splitlines():
         match = pattern.match(line)
         if match:
-            issues |= dict.fromkeys(["starred label"] if "*" in line[: match.end(1) + 3] else [])
-            spoken.append((names[_plain(match[1])], match[2].strip(_MARKS)))
+            before, label, after, said = match.groups()
+            issues |= dict.fromkeys(["starred label"] if _stars(before + after) else [])
+            spoken.append((names[_plain(label)], _unstarred(said.strip(), _stars(before) - _stars(after))))
         elif line.strip():
             kind = _odd_line(line, bool(spoken))
             issues[kind] = None
@@ -61,6 +63,22 @@ def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
 
 def _plain(label: str) -> str:
     return re.sub(r"\s+", "", label).lower()
+
+
+def _stars(text: str) -> int:
+    return len(re.findall(r"[*_]", text))
+
+
+def _unstarred(text: str, opened: int) -> str:
+    """`text` without the stars that close those `opened` before its label: in front of the text, or else behind it.
+
+    Stars that are the text's own ("*waves* Hello") stay.
+    """
+    if opened <= 0 or not text.strip("*_ "):
+        return text if text.strip("*_ ") else ""
+    closing = rf"(?:[*_]\s*){{1,{opened}}}"
+    front = re.sub(rf"^{closing}", "", text)
+    return front.strip() if front != text else re.sub(rf"(?:\s*[*_]){{1,{opened}}}$", "", text)
 
 
 def _odd_line(line: str, begun: bool) -> str:
@@ -86,13 +104,14 @@ def _merge(spoken: Sequence[tuple[str, str]], issues: dict[str, None]) -> tuple[
     return tuple(turns)
 
 
-_BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):])\s*")
+_BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,3}[.):](?!\d))\s*")
+_QUOTED = re.compile(r"""^(?:"([^"]*)"|“([^“”]*)”)$""")
 
 
 def items(text: str) -> list[str]:
     """The entries of a list, one a line, bullets and numbers taken off. Raises ReadingError when there is none."""
-    entries = [_BULLET.sub("", line).strip().strip('"“”').strip() for line in text.splitlines()]
-    found = [entry for entry in entries if entry]
+    entries = [_BULLET.sub("", line).strip() for line in text.splitlines()]
+    found = [said for entry in entries if (said := _QUOTED.sub(r"\1\2", entry).strip())]
     if not found:
         raise ReadingError("expected a list, one entry a line, got an empty reply", text)
     return found
@@ -129,6 +148,6 @@ def json_value(text: str) -> Any:
     for match in re.finditer(r"[{\[]", text):
         try:
             return decoder.raw_decode(text, match.start())[0]
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             continue
     raise ReadingError(f"expected JSON, got {text[:60]!r}", text)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from string import Template
 from typing import Any, ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints
@@ -130,9 +130,12 @@ def _parse(hint: Any, text: str, flag: str) -> Any:
             raise UserError(f"{flag}: got {text!r}, expected true or false")
         return _BOOLEANS[text.lower()]
     try:
-        return (Path if hint is Path else hint)(text)
+        value = hint(text)
     except ValueError as error:
         raise UserError(f"{flag}: got {text!r}, expected {hint.__name__}") from error
+    if hint is float and not math.isfinite(value):
+        raise UserError(f"{flag}: got {text!r}, expected a finite number")
+    return value
 
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

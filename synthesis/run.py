@@ -33,10 +33,12 @@ from synthesis.errors import EngineError, Failure, JournalError, ReadingError, R
 from synthesis.filter import first_reason
 from synthesis.outcomes import Round, Row, Shard
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
-from synthesis.storage import parse, read_jsonl, read_text, write_json, write_jsonl
+from synthesis.storage import disk, parse, read_jsonl, read_text, write_json, write_jsonl
 
 VERSION = "0.1.0"
 POLL_SECONDS = 0.5
+OUTAGE = 10
+"""So many dialogues in a row that fail at the endpoint (all of them, if they are fewer) stop the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,15 @@ class Plan:
             )
         return dict(facts)
 
+    def reopen(self) -> None:
+        """Takes back what this shard made, but not the journal: the next run makes it again, from there."""
+        path = self.folder / "run.json"
+        write_json(path, self.claim() | {"status": "running"})
+        made = [outcomes.part(self.folder, number, self.shard) for number in range(1, self.recipe.rounds + 1)]
+        for each in [*made, *([self.folder / "seeds.jsonl"] if self.shard.index == 0 else [])]:
+            with disk(each):
+                each.unlink(missing_ok=True)
+
 
 def _plain(value: Any) -> Any:
     """A field's value in run.json: a file by its name and content, so that a moved checkout is the same run."""
@@ -121,11 +132,11 @@ async def run(plan: Plan, engine: Engine, show: Show) -> dict[str, Any]:
     facts = plan.claim()
     if facts["status"] == "complete":
         return facts
+    pool, rounds = plan.recipe.pool(()), []  # first, because a bad file of exemplars must not cost a single call
     seeds, seed_stages = await _seeds(plan, facts, engine, show)
-    pool, rounds = plan.recipe.pool(()), []
     for number in range(1, plan.recipe.rounds + 1):
         await _round(plan, number, seeds, pool, engine, show)
-        rounds.append(await _complete(plan, number))
+        rounds.append(await _complete(plan, number, show))
         if number < plan.recipe.rounds:
             pool = plan.recipe.pool(tuple(rounds[-1].kept()))
     facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)}
@@ -155,9 +166,13 @@ async def _seeds(plan: Plan, facts: dict[str, Any], engine: Engine, show: Show) 
                 f"recipe {plan.recipe.name}: no seed could be made from what was given; "
                 "give more material or loosen what pairs it"
             )
+        twice = sorted(id_ for id_, count in Counter(seed.id for seed in made).items() if count > 1)
+        if twice:
+            raise ValueError(f"recipe {plan.recipe.name}: made more than one seed with the id {twice[0]!r}")
         write_json(account_path, to_json(account.stages()))
         write_jsonl(path, [to_json(seed) for seed in sorted(made, key=lambda seed: seed.id)])
     while not path.exists():
+        show("waiting for the seeds of shard 0", 0, {})
         await asyncio.sleep(POLL_SECONDS)
     seeds = [Seed(row["id"], row["content"]) for _, row in read_jsonl(path, "seeds")]
     return seeds, parse(read_text(account_path, "account"), str(account_path))
@@ -191,7 +206,7 @@ async def _round(plan: Plan, number: int, seeds: list[Seed], pool: Pool, engine:
     phase = f"round {number}/{plan.recipe.rounds}"
     counts = Counter(kept=0, dropped=0, failed=0)
     waiting = iter(mine)
-    gone = _Outage(plan.in_flight)
+    gone = _Outage(min(OUTAGE, len(mine)))
     show(phase, len(mine), counts)
     with outcomes.Writer(path) as writer:
 
@@ -218,8 +233,8 @@ def _shard_of(id_: str, count: int) -> int:
 class _Outage:
     """Stops the run when dialogue after dialogue fails at the endpoint: it is gone, and no row should pay for that."""
 
-    def __init__(self, in_flight: int) -> None:
-        self._limit = max(10, 2 * in_flight)
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._row = 0
 
     def see(self, error: EngineError | None) -> None:
@@ -277,10 +292,12 @@ def _with_origin(dialogue: Dialogue, plan: Plan, number: int, account: Account) 
     return dataclasses.replace(dialogue, origin=origin)
 
 
-async def _complete(plan: Plan, number: int) -> Round:
+async def _complete(plan: Plan, number: int, show: Show) -> Round:
     """The round with all shards in and its dialogues compared with one another."""
     shards = plan.shard.count
-    while not all(outcomes.part(plan.folder, number, Shard(index, shards)).exists() for index in range(shards)):
+    parts = [outcomes.part(plan.folder, number, Shard(index, shards)) for index in range(shards)]
+    while absent := [path.stem for path in parts if not path.exists()]:
+        show(f"waiting for round {number} of shard {', '.join(absent)}", 0, {})
         await asyncio.sleep(POLL_SECONDS)
     across: dict[str, tuple[str, str]] = {}
     for judge in plan.recipe.across():

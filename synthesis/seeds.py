@@ -28,7 +28,7 @@ def attributes(path: Path) -> list[str]:
     """
     readers = {".csv": _from_csv, ".jsonl": _from_jsonl}
     found: dict[str, None] = {}
-    for where, text in readers.get(path.suffix, _from_lines)(path):
+    for where, text in readers.get(path.suffix.lower(), _from_lines)(path):
         if not isinstance(text, str) or not 2 <= len(words(text)) <= 40:
             raise UserError(
                 f"{where}: not a persona sentence: {str(text)[:80]!r}; expected 2 to 40 words such as "
@@ -48,16 +48,16 @@ def _from_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _from_csv(path: Path) -> Iterator[tuple[str, Any]]:
     rows = read_csv(path, "personas")
-    header = list(rows[0]) if rows else []
+    header = list(rows[0][1])
     columns = [name for name in header if name.lower() in PROFILES] or [
         name for name in header if name.lower() in COLUMNS
     ][:1]
     if not columns:
         raise UserError(f"personas {path}: has columns {header}; expected one of {list(COLUMNS)} or {list(PROFILES)}")
-    for number, row in enumerate(rows, 1):
+    for where, row in rows:
         for column in columns:
-            for line in row[column].splitlines() or [""]:
-                yield f"{path}: row {number}, column {column!r}", line
+            for line in filter(str.strip, row[column].splitlines()) if row[column].strip() else [""]:
+                yield f"{where}, column {column!r}", line
 
 
 def _from_jsonl(path: Path) -> Iterator[tuple[str, Any]]:

@@ -38,7 +38,8 @@ def replacing(path: Path) -> Iterator[io.TextIOWrapper]:
         with disk(path):
             partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that refuses this as well has been reported
+            partial.unlink()
 
 
 def dump(value: Any) -> str:
@@ -77,7 +78,7 @@ def read_text(path: Path, what: str) -> str:
 
 def read_jsonl(path: Path, what: str) -> Iterator[tuple[str, Any]]:
     """Each line's place ("file:3") and value. Raises UserError for what is not JSON."""
-    for number, line in enumerate(read_text(path, what).splitlines(), 1):
+    for number, line in enumerate(read_text(path, what).split("\n"), 1):  # U+2028 and its like may stand in a string
         if line.strip():
             where = f"{path}:{number}"
             yield where, parse(line, where)
@@ -89,14 +90,25 @@ def parse(line: str, where: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON: {error.msg} at column {error.colno}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: JSON beyond what can be read: {error}") from error
 
 
-def read_csv(path: Path, what: str) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header, quoted cells with line breaks included. Raises UserError."""
+def read_csv(path: Path, what: str) -> list[tuple[str, dict[str, str]]]:
+    """Place ("file:3", the row's last line) and cells of each row below the header, line breaks in cells included.
+
+    Raises UserError for what is not CSV, for a row with more cells than the header, and when there is no row.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(path, what), newline=""), strict=True)
+    rows = []
     try:
-        return [
-            {str(key): value or "" for key, value in row.items()}
-            for row in csv.DictReader(io.StringIO(read_text(path, what), newline=""), strict=True)
-        ]
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in row:
+                raise UserError(f"{where}: more cells than the header has columns; quote cells that hold a comma")
+            rows.append((where, {str(key): value or "" for key, value in row.items()}))
     except csv.Error as error:
-        raise UserError(f"{what} {path}: not CSV: {error}") from error
+        raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from error
+    if not rows:
+        raise UserError(f"{what} {path}: no rows below the header {reader.fieldnames}")
+    return rows

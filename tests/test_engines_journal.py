@@ -161,6 +161,28 @@ async def test_replies_that_came_are_kept_though_their_callers_were_cancelled(pa
     assert stored(path) == {asked(number).key("m"): said(asked(number)) for number in range(3)}
 
 
+async def test_closing_waits_for_what_is_gathered_behind_a_commit(path: Path) -> None:
+    late = asyncio.Event()
+
+    async def engine(request: Request) -> Reply:
+        if request == asked(1):
+            await late.wait()
+        return said(request)
+
+    with closing(sqlite3.connect(path)) as blocker:
+        async with Journal(engine, path, "m") as journal:
+            blocker.execute("BEGIN IMMEDIATE")
+            tasks = [asyncio.create_task(journal(asked(number))) for number in range(2)]
+            await asyncio.sleep(0.05)
+            late.set()
+            await asyncio.sleep(0.01)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            asyncio.get_running_loop().call_later(0.05, blocker.execute, "ROLLBACK")
+    assert stored(path) == {asked(number).key("m"): said(asked(number)) for number in range(2)}
+
+
 async def test_replies_that_arrive_together_share_commits(path: Path) -> None:
     async with Journal(echo(), path, "m") as journal:
         await asyncio.gather(*(journal(asked(number)) for number in range(400)))
@@ -361,6 +383,17 @@ async def test_many_begin_a_journal_at_the_same_moment(tmp_path: Path) -> None:
         await asyncio.gather(*(journal(asked(at)) for at, journal in enumerate(journals)))
         await asyncio.gather(*(journal.__aexit__(None, None, None) for journal in journals))
         assert len(stored(path)) == 6
+
+
+async def test_a_file_that_another_process_is_just_beginning_is_waited_for(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE soon (x)")
+        other.execute("DROP TABLE soon")
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(0.1, other.execute, "COMMIT")
+        async with Journal(talker, path, "m") as journal:
+            await journal(asked(1))
+    assert len(stored(path)) == 1
 
 
 async def test_the_first_reply_of_two_processes_is_everybodys(path: Path) -> None:

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
 
-from training.data import Encoded, batches, collate, encode, mask_report, read_examples
+from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, read_examples
 from training.facts import run_facts
 from training.muon import MuonAdamW
 
@@ -52,6 +52,21 @@ class Trainer(SFTTrainer):
             )
         return super().create_optimizer(model) if self.optimizer is None else self.optimizer
 
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Negative log-likelihood of the covered tokens alone; trl's also measures entropy, dear on a CPU."""
+        labels = inputs["labels"][:, 1:]
+        covered = labels != IGNORED
+        outputs = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False)
+        losses = torch.nn.functional.cross_entropy(
+            outputs.logits[:, :-1][covered].float(), labels[covered], reduction="sum"
+        )
+        loss = losses / (covered.sum() if num_items_in_batch is None else num_items_in_batch)
+        if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
 
 def task_losses(model: PreTrainedModel, examples: list[Encoded], args: SftArguments, pad: int) -> dict[str, Any]:
     """Mean loss per covered token and the number of these tokens, over all examples and by task."""
@@ -65,7 +80,7 @@ def task_losses(model: PreTrainedModel, examples: list[Encoded], args: SftArgume
             labels = inputs.pop("labels")[:, 1:]
             with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16):
                 logits = model(**inputs, use_cache=False).logits[:, :-1]
-            covered = labels != -100
+            covered = labels != IGNORED
             sums[task] += torch.nn.functional.cross_entropy(logits[covered].float(), labels[covered], reduction="sum").item()
             counts[task] += int(covered.sum())
     total = sum(sums.values()) / sum(counts.values())
@@ -87,11 +102,13 @@ def main() -> None:
 
     # Data: tokenised, checked, packed
     train = encode(read_examples(Path(args.train_file)), tokenizer, max(args.row_lengths))
-    print(mask_report(train, tokenizer))
+    report = mask_report(train, tokenizer)
     held_out = encode(read_examples(Path(args.eval_file)), tokenizer, max(args.row_lengths)) if args.eval_file else []
     watched = held_out[: args.eval_examples or None]
     steps = batches(train, args.row_lengths, args.step_tokens, args.seed)
-    print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
+    if args.process_index == 0:
+        print(report)
+        print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
 
     # Training
     trainer = Trainer(
@@ -108,6 +125,8 @@ def main() -> None:
     trainer.train(resume_from_checkpoint=last)
     seconds = time.monotonic() - began
     trainer.save_model()
+    if not trainer.is_world_process_zero():
+        return
 
     # Evaluation on everything held out, and the facts of the run
     evaluation = task_losses(trainer.model, held_out, args, tokenizer.pad_token_id) if held_out else {}

@@ -34,7 +34,6 @@ from synthesis.errors import JournalError, ParleyError, StorageError
 APPLICATION = 0x5061724A  # "ParJ", in the file's header: tells our file from any other SQLite file
 VERSION = 1
 BUSY_SECONDS = 60.0
-_MISSING = "SELECT 1 FROM sqlite_master LIMIT 1"
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 Answer = TypeVar("Answer")
@@ -181,18 +180,10 @@ def _address(path: Path, read_only: bool) -> str:
 
 def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
     """Makes a new file a journal, and refuses any other that is not one of this version."""
-    application, version = _identity(connection)
-    empty = not application and not version and connection.execute(_MISSING).fetchone() is None
-    if empty and not read_only:
-        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        if mode != "wal":
-            raise JournalError(f"journal {path}: this file system has no shared memory for WAL; use a local disk")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, reply BLOB NOT NULL)")
-        connection.execute(f"PRAGMA application_id={APPLICATION}")
-        connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
-        application, version = _identity(connection)
+    application, version, tables = _identity(connection)
+    if not (application or version or tables or read_only):
+        _begin(connection, path)
+        application, version, tables = _identity(connection)
     if application != APPLICATION:
         raise JournalError(f"journal {path}: an SQLite file, but not a journal of Parley; name another file")
     if version != VERSION:
@@ -202,9 +193,28 @@ def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
         )
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    return application, connection.execute("PRAGMA user_version").fetchone()[0]
+def _begin(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes an empty file a journal, unless another process did so in the meantime."""
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        raise JournalError(f"journal {path}: this file system has no shared memory for WAL; use a local disk")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, reply BLOB NOT NULL)")
+    connection.execute(f"PRAGMA application_id={APPLICATION}")
+    connection.execute(f"PRAGMA user_version={VERSION}")
+    connection.execute("COMMIT")
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Application id, version and number of tables, as they stood at one moment."""
+    connection.execute("BEGIN")
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        return application, version, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
 
 def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | JournalError | None:

@@ -39,7 +39,7 @@ class CrossTalk:
     """Keeps dialogues in which at most `most` attributes are voiced by the other speaker and not by their own.
 
     Voiced means that the speaker's words in the first person contain at least `overlap` of the attribute's content
-    words and the owner's words contain none. Needs one persona a speaker, in the order of first appearance.
+    words and the owner's words contain none. Needs one persona a speaker, in the order of the speakers' names.
     """
 
     name: ClassVar[str] = "cross-talk"

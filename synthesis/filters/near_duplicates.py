@@ -14,6 +14,8 @@ from typing import ClassVar
 from synthesis.dialogue import Dialogue
 from synthesis.words import ngrams, words
 
+_RECALL = (0.1, 0.9)  # the index proposes too many rather than too few; the signatures decide
+
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicates:
@@ -26,15 +28,18 @@ class NearDuplicates:
     def across(self, dialogues: Iterable[Dialogue]) -> Mapping[str, str]:
         from datasketch import MinHash, MinHashLSH
 
-        index = MinHashLSH(threshold=self.threshold, num_perm=self.permutations)
+        index = MinHashLSH(threshold=self.threshold, num_perm=self.permutations, weights=_RECALL)
+        kept: dict[str, MinHash] = {}
         dropped: dict[str, str] = {}
         for dialogue in dialogues:
             signature = MinHash(num_perm=self.permutations, seed=1)
             signature.update_batch([" ".join(gram).encode() for gram in _shingles(dialogue)])
-            twins = sorted(index.query(signature))
-            if twins:
-                dropped[dialogue.id] = f"near-duplicate: of {twins[0]}"
+            near = sorted(index.query(signature))
+            twin = next((id_ for id_ in near if kept[id_].jaccard(signature) >= self.threshold), None)
+            if twin is not None:
+                dropped[dialogue.id] = f"near-duplicate: of {twin}"
             else:
+                kept[dialogue.id] = signature
                 index.insert(dialogue.id, signature, check_duplication=False)
         return dropped
 

@@ -67,9 +67,11 @@ class Lexical:
 
 
 def _spread(name: str, counts: pl.Series) -> dict[str, float]:
-    row = counts.to_frame("n").select(
-        mean=pl.col("n").mean(), median=pl.col("n").median(), min=pl.col("n").min(), max=pl.col("n").max()
-    ).row(0, named=True)
+    row = (
+        counts.to_frame("n")
+        .select(mean=pl.col("n").mean(), median=pl.col("n").median(), min=pl.col("n").min(), max=pl.col("n").max())
+        .row(0, named=True)
+    )
     return {f"{name}_{each}": row[each] for each in _SPREAD}
 
 

@@ -10,14 +10,13 @@ the winner becomes an example for the next round.
 
 Deviations. Preset `paper` keeps the published numbers and the prompts' structure; its words, examples and seed
 attributes are ours, and the toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset
-`improved` adds what the published data lack: per-speaker faithfulness, hygiene before critics, names and settings given
-up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of the
-round before. Preset `laptop` is `improved` sized for the embedded model.
+`improved` adds what the published data lack: per-speaker faithfulness, hygiene before critics, names and settings
+given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of
+the round before. Preset `laptop` is `improved` sized for the embedded model.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from string import Template
 from typing import Any, ClassVar, Literal
 
 from synthesis import critics, dialogue_files, personas, reading, seeds
+from synthesis.asking import together
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, Persona, Rejected, transcript
 from synthesis.encoder import OFFLINE
@@ -101,6 +101,13 @@ $conversation
 
 
 HERE = Path(__file__).parent
+
+_LEAST = {
+    **dict.fromkeys(("rounds", "candidates", "profile_size", "length", "wave", "profiles", "pairs_per_profile"), 1),
+    **dict.fromkeys(("query_steps", "iterations", "growth", "similarity", "exemplars_per_prompt", "resamples"), 0),
+    **dict.fromkeys(("temperature", "critic_temperature", "duplicate", "opener_share"), 0),
+    "cluster_size": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +225,9 @@ class Spc:
     def __post_init__(self) -> None:
         if not 2 <= self.low <= self.high:
             raise UserError(f"recipe spc: low {self.low} and high {self.high}: expected 2 <= low <= high turns")
-        for field in ("rounds", "candidates", "profile_size", "length", "wave"):
-            if getattr(self, field) < 1:
-                raise UserError(f"recipe spc: {field} is {getattr(self, field)}, expected at least 1")
+        for field, least in _LEAST.items():
+            if getattr(self, field) is not None and getattr(self, field) < least:
+                raise UserError(f"recipe spc: {field} is {getattr(self, field)}, expected at least {least}")
         Consistency(self.consistency, self.nli)
 
     # ---- seeds: attributes, profiles, pairs -------------------------------------------------------------------------
@@ -275,6 +282,12 @@ class Spc:
     def pool(self, kept: Sequence[Dialogue]) -> Pool:
         """Shipped exemplars and the last round's winners; only winners once there are some and they replace."""
         shipped = dialogue_files.load(self.exemplars).dialogues
+        for exemplar in shipped:
+            if len(exemplar.personas) != 2 or set(exemplar.speakers) != set(reading.USERS):
+                raise UserError(
+                    f"exemplars {self.exemplars}: {exemplar.id!r} has {len(exemplar.personas)} personas and the "
+                    f"speakers {', '.join(exemplar.speakers)}; expected two personas, and User 1 and User 2"
+                )
         exemplars = (*shipped, *kept) if self.keep_exemplars or not kept else tuple(kept)
         return Pool(exemplars, {dialogue.id: dialogue for dialogue in kept})
 
@@ -286,7 +299,7 @@ class Spc:
         judged = ("generation", "no candidate", "")
         for _ in range(1 + self.resamples):
             tried = [self._candidate(seed, pool, engine, fork(rng)) for _ in range(self.candidates)]
-            for candidate, verdict in await asyncio.gather(*tried):
+            for candidate, verdict in await together(tried):
                 if verdict is None:
                     passed.append(candidate)
                 else:
@@ -305,11 +318,12 @@ class Spc:
         self, seed: Seed, pool: Pool, engine: Engine, rng: Random
     ) -> tuple[Dialogue, tuple[str, str] | None]:
         """One conversation, and the critic and reason that drop it, if any. Without turns it could not be read."""
+        told = self.style == "improved"  # the published prompt has neither names nor a setting
         users = tuple(
-            Persona(f"{seed.id}-{number}", tuple(traits), name)
+            Persona(f"{seed.id}-{number}", tuple(traits), name if told else None)
             for number, (traits, name) in enumerate(zip(seed.content["traits"], seed.content["names"], strict=True), 1)
         )
-        empty = Dialogue(seed.id, (), users, topic=seed.content["setting"])
+        empty = Dialogue(seed.id, (), users, topic=seed.content["setting"] if told else None)
         text, whole = await self._write(empty, pool, engine, rng)
         try:
             read = reading.transcript(text)
@@ -349,15 +363,15 @@ class Spc:
 
     def _exemplars(self, empty: Dialogue, pool: Pool, rng: Random) -> list[Dialogue]:
         """Exemplars for one prompt, never the pair's own. Improved: each the least like those before, of a few."""
-        others = [exemplar for exemplar in pool.exemplars if exemplar.id != empty.id]
-        wanted = min(self.exemplars_per_prompt, len(others))
+        wanted = self.exemplars_per_prompt
+        drawn = rng.sample(pool.exemplars, min(wanted + 4, len(pool.exemplars)))  # one may be its own, three to choose
+        others = [exemplar for exemplar in drawn if exemplar.id != empty.id]
         if self.style == "paper":
-            return rng.sample(others, wanted)
+            return others[:wanted]
         chosen: list[Dialogue] = []
         said: set[str] = set()
-        for _ in range(wanted):
-            few = rng.sample([other for other in others if other not in chosen], min(4, len(others) - len(chosen)))
-            chosen.append(min(few, key=lambda other: _overlap(other, said)))
+        while others and len(chosen) < wanted:
+            chosen.append(others.pop(min(range(len(others[:4])), key=lambda at: _overlap(others[at], said))))
             said |= set(words(chosen[-1].text()))
         return chosen
 

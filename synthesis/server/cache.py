@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from synthesis.server.checkpoint import Shape
 
 TILE = 64
+SPARE = 16  # slots there are at least, so that small batches can be padded
 
 
 def capacity_for(tokens: int) -> int:
@@ -26,10 +27,13 @@ def capacity_for(tokens: int) -> int:
 class KeyValues:
     """`data` is [layers, 2, slots, kv_heads, capacity, head_dim]; `mask` [slots, capacity] is 0 or -inf."""
 
-    def __init__(self, shape: Shape, slots: int, kind: dtype) -> None:
-        self._shape, self.slots, self._kind = shape, slots, kind
+    def __init__(self, shape: Shape, slots: int, kind: dtype, *, fixed: bool = False) -> None:
+        """`fixed` keeps the capacity at the model's whole context."""
+        self._shape, self._kind = shape, kind
+        self.slots = max(slots, SPARE)
         self.capacity = 0
-        self.data, self.mask = self._buffers(TILE)
+        self._least = capacity_for(shape.context) if fixed else TILE
+        self.data, self.mask = self._buffers(self._least)
 
     def _buffers(self, capacity: int) -> tuple[Tensor, Tensor]:
         import torch
@@ -43,7 +47,7 @@ class KeyValues:
 
     def fit(self, longest: int, used: int) -> None:
         """Make room for `longest` tokens a slot, keeping the first `used` slots; give room back when half is idle."""
-        wanted = capacity_for(longest)
+        wanted = max(capacity_for(longest), self._least)
         if wanted <= self.capacity and wanted * 2 > self.capacity:
             return
         data, mask = self.data, self.mask

@@ -145,9 +145,7 @@ def spread(one: GenerateRequest, count: int) -> list[GenerateRequest]:
     seed = one.parameters.seed
     if seed is None:
         return [one] * count
-    return [
-        replace(one, parameters=replace(one.parameters, seed=(seed + place) % 2**64)) for place in range(count)
-    ]
+    return [replace(one, parameters=replace(one.parameters, seed=(seed + place) % 2**64)) for place in range(count)]
 
 
 class ChatForm:

@@ -28,8 +28,12 @@ def load(given: argparse.Namespace) -> Service:
     metrics = Metrics()
     metrics.set("tgi_batch_max_total_tokens", given.max_batch_size * limits.max_total_tokens)
     scheduler = Scheduler(
-        build(folder, given.dtype), tokenizer, metrics,
-        slots=given.max_batch_size, prefix_bytes=given.prefix_cache_mb << 20, threads=given.threads,
+        build(folder, given.dtype),
+        tokenizer,
+        metrics,
+        slots=given.max_batch_size,
+        prefix_bytes=given.prefix_cache_mb << 20,
+        threads=given.threads,
     )
     template = ChatTemplate(folder, tokenizer)
     name = given.model_id or folder.resolve().name

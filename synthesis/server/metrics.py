@@ -23,9 +23,7 @@ COUNTERS = {
     "tgi_batch_concat": ('reason="arrival"',),
 }
 GAUGES = ("tgi_queue_size", "tgi_batch_current_size", "tgi_batch_current_max_tokens", "tgi_batch_max_total_tokens")
-PER_REQUEST = tuple(
-    f"{name}duration" for name in ("", "validation_", "queue_", "inference_", "mean_time_per_token_")
-)
+PER_REQUEST = tuple(f"{name}duration" for name in ("", "validation_", "queue_", "inference_", "mean_time_per_token_"))
 SIZES = ("generated_tokens", "input_length", "max_new_tokens", "skipped_tokens")
 PER_BATCH = ("forward_duration", "decode_duration", "inference_duration", "filter_duration", "concat_duration")
 
@@ -83,8 +81,10 @@ class Metrics:
         with self._lock:
             for name, labels in COUNTERS.items():
                 lines.append(f"# TYPE {name} counter")
-                lines += [f"{name}{{{one}}} {self._counters[name, one]}" if one else
-                          f"{name} {self._counters[name, one]}" for one in labels]
+                lines += [
+                    f"{name}{{{one}}} {self._counters[name, one]}" if one else f"{name} {self._counters[name, one]}"
+                    for one in labels
+                ]
             for name, value in self._gauges.items():
                 lines += [f"# TYPE {name} gauge", f"{name} {value:g}"]
             for name, histogram in self._histograms.items():

@@ -5,8 +5,9 @@ write another text alone than in a batch. Three rules keep every row's bits:
 1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
    depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
 2. generated tokens attend one query at a time, and only prompts' keys and values are ever reused;
-3. linear layers run over padded row counts for which `rows_agree` found equal bits on this machine at start (true of
-   bfloat16 from one row up and of float32 from 16); where it is not, they run in blocks of one fixed size.
+3. linear layers run over padded row counts, and decoding over padded slots, for which `agreement` found equal bits on
+   this machine when the model was loaded; where it did not, `strict` fixes the shapes: rows in blocks of one size, all
+   slots, the whole context.
 Masked positions weigh exactly zero. RMSNorm, softmax and rotation work on one row at a time.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees
 from synthesis.server.cache import TILE
 
 if TYPE_CHECKING:
@@ -78,24 +80,16 @@ class Llama:
         self.rotation = rotation
         self.kind = embedding.dtype
         self._exact_silu = self.kind == torch.float32
-        self.least = 1 if self.kind == torch.bfloat16 else 16
-        self.strict = not self.rows_agree()
+        self.least = least_rows(self.kind)
+        self.strict = not self._agrees()
         self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
 
-    def rows_agree(self) -> bool:
-        """Whether a row of a linear layer has the same bits whatever the number of rows it is computed with."""
-        import torch
-
-        self.strict = False
-        layer = self.layers[0]
-        draw = torch.Generator().manual_seed(0)
-        for linear in (layer.mix, layer.out, layer.widen, layer.narrow, self.head):
-            rows = torch.randn(192, linear.weight.shape[1], generator=draw).to(self.kind)
-            whole = self._linear(rows, linear)
-            for count in (1, 2, 4, 8, 16, 32, 64, 128):
-                if count >= self.least and not torch.equal(self._linear(rows[-count:], linear), whole[-count:]):
-                    return False
-        return True
+    def _agrees(self) -> bool:
+        size, layer = self.shape, self.layers[0]
+        linears = (layer.mix, layer.out, layer.widen, layer.narrow, self.head)
+        shapes = [(linear.weight.shape[0], linear.weight.shape[1]) for linear in linears]
+        group = size.heads // size.kv_heads
+        return linear_agrees(self.kind, shapes) and attention_agrees(self.kind, size.kv_heads, group, size.head_dim)
 
     def _linear(self, rows: Tensor, linear: Linear) -> Tensor:
         import torch
@@ -147,8 +141,8 @@ class Llama:
         from torch.nn.functional import rms_norm
 
         size, count = self.shape, len(tokens)
-        rows = min(padded_rows(count, 1), cache.slots)
-        idle = padded_rows(count, self.least) - count
+        rows = cache.slots if self.strict else min(padded_rows(count, self.least), cache.slots)
+        idle = max(padded_rows(count, self.least), rows) - count
         ids = torch.tensor([*tokens, *[0] * idle])
         places = torch.tensor([*positions, *[0] * idle])
         slots = torch.arange(rows)

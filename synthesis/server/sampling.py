@@ -8,7 +8,7 @@ typical-p. Tokens of equal weight at a cut stay together, so the result never ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,9 +126,10 @@ def warp(scores: Row, settings: Sampling) -> Row:
     return scores.astype(np.float32, copy=False)
 
 
-def _probabilities(scores: Row) -> NDArray[Any]:
+def _probabilities(scores: Row) -> NDArray[np.float64]:
     weights = np.exp(scores, dtype=np.float64)
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def _nucleus(scores: Row, mass: float) -> Row:

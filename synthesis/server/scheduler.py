@@ -32,7 +32,7 @@ class Scheduler:
     ) -> None:
         self._model, self._tokenizer, self._metrics = model, tokenizer, metrics
         self._slots, self._threads = slots, threads
-        self._cache = KeyValues(model.shape, slots, model.kind)
+        self._cache = KeyValues(model.shape, slots, model.kind, fixed=model.strict)
         self._prefix = PrefixCache(prefix_bytes)
         self._waiting: list[Generation] = []
         self._running: list[Generation] = []

@@ -58,8 +58,14 @@ class Service:
     """A loaded model that answers."""
 
     def __init__(
-        self, model_id: str, sha: str, limits: Limits, tokenizer: Tokenizer, template: ChatTemplate,
-        scheduler: Scheduler, metrics: Metrics,
+        self,
+        model_id: str,
+        sha: str,
+        limits: Limits,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        scheduler: Scheduler,
+        metrics: Metrics,
     ) -> None:
         self.model_id, self.sha, self.limits = model_id, sha, limits
         self.tokenizer, self.template, self.scheduler, self.metrics = tokenizer, template, scheduler, metrics
@@ -132,8 +138,14 @@ class Service:
             async with self._compiling:
                 guide = await asyncio.to_thread(self._grammars.guide, given.grammar)
         return Order(
-            prompt=tuple(ids), budget=budget, sampling=sampling(given), stops=given.stop, guide=guide,
-            top=given.top_n_tokens or 0, prefill_details=given.decoder_input_details, stream=request.stream,
+            prompt=tuple(ids),
+            budget=budget,
+            sampling=sampling(given),
+            stops=given.stop,
+            guide=guide,
+            top=given.top_n_tokens or 0,
+            prefill_details=given.decoder_input_details,
+            stream=request.stream,
         )
 
     async def _encode(self, request: GenerateRequest) -> list[int]:

@@ -64,8 +64,10 @@ class ChatTemplate:
             place = text.rfind(wanted)
             if place >= 0:
                 return text[: place + len(wanted)]
-        raise Refused("template_error", "Template error: the template changes the last assistant message, "
-                      "so it cannot be continued")
+        raise Refused(
+            "template_error",
+            "Template error: the template changes the last assistant message, so it cannot be continued",
+        )
 
     def _fill(self, messages: list[dict[str, Any]], *, opening: bool) -> str:
         from jinja2 import TemplateError, UndefinedError

@@ -1,0 +1,79 @@
+"""`python -m builders build | check | push`: run folder to dataset folder, dataset folder to the Hub."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from synthesis.errors import ParleyError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0, or the error's: 2 for the user's mistakes, 1 for the world's, with one message on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        lines = {"build": _build, "check": _check, "push": _push}[options.verb](options)
+    except ParleyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("error: interrupted; nothing was changed", file=sys.stderr)
+        return 130
+    print("\n".join(lines))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m builders", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    build = verbs.add_parser("build", help="make a dataset folder from a finished run")
+    build.add_argument("run", type=Path, metavar="RUN", help="run folder, as python -m synthesis wrote it")
+    build.add_argument("--out", type=Path, default=Path("dist"), help="where datasets go (default: %(default)s)")
+    build.add_argument("--name", help="the dataset's name (default: the recipe's)")
+    build.add_argument("--repo", metavar="ORG/NAME", help="Hub id in the card's examples (default: the name)")
+    build.add_argument("--license", help="licence id from the Hub's list (default: the recipe's)")
+    check = verbs.add_parser("check", help="load every config of a dataset folder, and count")
+    check.add_argument("dist", type=Path, metavar="DIST")
+    push = verbs.add_parser("push", help="put a dataset folder on the Hub in one commit, and verify it there")
+    push.add_argument("dist", type=Path, metavar="DIST")
+    push.add_argument("--repo", required=True, metavar="ORG/NAME")
+    push.add_argument("--private", action="store_true", help="make a new repository private")
+    push.add_argument("--create-pr", action="store_true", help="open a pull request instead")
+    push.add_argument("--revision", metavar="BRANCH", help="branch (default: main)")
+    push.add_argument("--replace", action="store_true", help="publish even if the schema changes or files go")
+    push.add_argument("--version", metavar="V", help="tag the commit vV")
+    return parser
+
+
+def _build(options: argparse.Namespace) -> list[str]:
+    from builders.build import build, summary
+
+    built = build(options.run, options.out, name=options.name, repo=options.repo, license=options.license)
+    repo = options.repo or f"org/{built.folder.name}"
+    dist = "" if built.folder == Path("dist/synthetic-persona-chat") else f"DIST={built.folder} "
+    return [*summary(built, built.folder), f"publish it: make push {dist}REPO={repo}"]
+
+
+def _check(options: argparse.Namespace) -> list[str]:
+    from builders.hub import check
+
+    return [
+        f"{config}: " + ", ".join(f"{rows} {split}" for split, rows in splits.items())
+        for config, splits in check(options.dist).items()
+    ]
+
+
+def _push(options: argparse.Namespace) -> list[str]:
+    from builders.hub import push
+
+    pushed = push(
+        options.dist, options.repo, private=options.private, create_pr=options.create_pr, revision=options.revision,
+        replace=options.replace, version=options.version,
+    )
+    return [str(pushed)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Does this machine give a row the same bits whatever company it is computed in? Asked once, when a model is loaded.
+
+Libraries pick another kernel, and with it another order of summation, when a shape changes: float32 products of fewer
+than 4 rows, bfloat16 products below 4096 multiplications. Rounding to bfloat16 hides most of such differences, so a
+plain comparison finds one in a hundred thousand; here the terms nearly cancel, which leaves the differences alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, dtype
+
+COUNTS = (4, 8, 16, 32, 64, 128)
+LENGTHS = (64, 128, 256)
+
+
+def least_rows(kind: dtype) -> int:
+    """The fewest rows that products in this precision are computed with."""
+    import torch
+
+    return 4 if kind == torch.bfloat16 else 16
+
+
+def linear_agrees(kind: dtype, shapes: Iterable[tuple[int, int]]) -> bool:
+    """Whether products with weights of these shapes (out, in) keep a row's bits at every padded row count."""
+    import torch
+    from torch.nn.functional import linear
+
+    draw = torch.Generator().manual_seed(0)
+    counts = [count for count in COUNTS if count >= least_rows(kind)]
+    for out, width in set(shapes):
+        weight, rows = _cancelling(draw, (out, width), (192, width), kind)
+        whole = linear(rows, weight)
+        if any(not torch.equal(linear(rows[-count:], weight), whole[-count:]) for count in counts):
+            return False
+    return True
+
+
+def attention_agrees(kind: dtype, heads: int, group: int, width: int) -> bool:
+    """Whether one query's scores and mixture keep their bits whatever the number of slots and their capacity."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    most, longest = 32 * heads, LENGTHS[-1]
+    keys, queries = _cancelling(draw, (most, longest, width), (most, group, width), kind)
+    values, weights = _cancelling(draw, (most, width, LENGTHS[0]), (most, group, LENGTHS[0]), kind)
+    values = torch.nn.functional.pad(values.transpose(1, 2), (0, 0, 0, longest - LENGTHS[0]))
+    weights = torch.nn.functional.pad(weights, (0, longest - LENGTHS[0]))
+    scores = torch.bmm(queries, keys.transpose(1, 2))
+    mixed = torch.bmm(weights, values)
+    for slots in (4, 8, 32):
+        for length in LENGTHS:
+            end = slots * heads
+            part = torch.bmm(queries[:end], keys[:end, :length].contiguous().transpose(1, 2))
+            whole = torch.bmm(weights[:end, :, :length].contiguous(), values[:end, :length].contiguous())
+            if not torch.equal(part, scores[:end, :, :length]) or not torch.equal(whole, mixed[:end]):
+                return False
+    return True
+
+
+def _cancelling(
+    draw: Generator, first: tuple[int, ...], second: tuple[int, ...], kind: dtype
+) -> tuple[Tensor, Tensor]:
+    """Two tensors whose products along the last axis are sums of terms that nearly cancel."""
+    import torch
+
+    half = first[-1] // 2
+    one, other = torch.randn(first, generator=draw), torch.randn(second, generator=draw)
+    one[..., half : 2 * half] = -one[..., :half]
+    other[..., half : 2 * half] = other[..., :half] * (1 + 0.01 * torch.randn(other[..., :half].shape, generator=draw))
+    return one.to(kind), other.to(kind)
