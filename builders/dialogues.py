@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,13 +46,27 @@ class Run:
 
     def dialogues(self) -> Iterator[Dialogue]:
         """The kept dialogues in the file's order, one line in memory at a time. Raises BuildError naming the line."""
+        return (dialogue for _, dialogue in self.places())
+
+    def places(self) -> Iterator[tuple[int, Dialogue]]:
+        """Each dialogue with the byte at which its line starts."""
         path = self.folder / "dialogues.jsonl"
+        start = 0
         try:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
-                    yield _dialogue(line, f"{path}:{number}")
+                    yield start, _dialogue(line, f"{path}:{number}")
+                    start += len(line)
         except OSError as error:
             raise BuildError(f"{path} cannot be read ({error.strerror}); the run left no dialogues there") from error
+
+    def at(self, starts: Iterable[int]) -> Iterator[Dialogue]:
+        """The dialogues whose lines start at these bytes."""
+        path = self.folder / "dialogues.jsonl"
+        with path.open("rb") as lines:
+            for start in starts:
+                lines.seek(start)
+                yield _dialogue(lines.readline(), f"{path}, byte {start}")
 
 
 def open_run(folder: Path) -> Run:
@@ -187,17 +201,21 @@ class DialogueBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
         run = open_run(Path(self.config.data_dir))
-        filled = {self.group(dialogue): any(True for _ in self.config.rows(dialogue)) for dialogue in run.dialogues()}
-        splits = split_of(filled)
-        found = {split: {group for group in filled if splits[group] == split} for split in SHARES}
+        groups: set[str] = set()
+        filled: list[tuple[int, str]] = []
+        for start, dialogue in run.places():
+            groups.add(self.group(dialogue))
+            if any(True for _ in self.config.rows(dialogue)):
+                filled.append((start, self.group(dialogue)))
+        splits = split_of(groups)
+        starts = {split: [start for start, group in filled if splits[group] == split] for split in SHARES}
+        # a list is what `datasets` cuts into shards for several processes
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"run": run, "groups": groups})
-            for split, groups in found.items()
-            if any(filled[group] for group in groups)
+            datasets.SplitGenerator(name=split, gen_kwargs={"run": run, "starts": found})
+            for split, found in starts.items() if found
         ]
 
-    def _generate_examples(self, run: Run, groups: set[str]) -> Iterator[tuple[str, Row]]:
-        for dialogue in run.dialogues():
-            if self.group(dialogue) in groups:
-                for index, row in enumerate(self.config.rows(dialogue)):
-                    yield f"{dialogue.id}/{index}", row
+    def _generate_examples(self, run: Run, starts: Sequence[int]) -> Iterator[tuple[str, Row]]:
+        for dialogue in run.at(starts):
+            for index, row in enumerate(self.config.rows(dialogue)):
+                yield f"{dialogue.id}/{index}", row

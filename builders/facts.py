@@ -220,8 +220,9 @@ def _bare(word: str) -> str:
 
 def contests(run: Mapping[str, Any]) -> list[Mapping[str, int]]:
     """The contests of each round; none for a recipe in which no conversation ever competed with another."""
-    fought = any(count for each in run["contests"] for name, count in each.items() if name not in ("round", "unopposed"))
-    return list(run["contests"]) if fought else []
+    rows: list[Mapping[str, int]] = run["contests"]
+    fought = any(count for each in rows for name, count in each.items() if name not in ("round", "unopposed"))
+    return rows if fought else []
 
 
 def funnel(run: Mapping[str, Any]) -> str:

@@ -39,16 +39,18 @@ async def assemble(
 ) -> list[Profile]:
     """At most `count` distinct profiles of `size` attribute indices each.
 
-    Every profile starts from its own stretch of one shuffled deck, so all attributes are used about equally often;
+    Every profile starts from its own stretch of a shuffled deck, so all attributes are used about equally often;
     what is rejected is replaced by random draws, at most 200 a place. A member is rejected when its cosine similarity
     to another exceeds `redundant` or it contradicts the others.
     """
-    deck = list(range(len(pool.texts)))
-    Random(seed).shuffle(deck)
+    everyone, shuffled = range(len(pool.texts)), Random(seed)
+    deck: list[int] = []
+    while len(deck) < count * size:  # a new order for every time through, or the same profiles would come again
+        deck += shuffled.sample(everyone, len(everyone))
 
     async def one(number: int) -> Profile | None:
         rng = Random(f"{seed}:{number}")
-        dealt = [deck[(number * size + place) % len(deck)] for place in range(size)]
+        dealt = deck[number * size : (number + 1) * size]
         return await _fill(engine, pool, dealt, size, redundant, check, rng)
 
     found = await together(one(number) for number in range(count))

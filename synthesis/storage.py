@@ -108,7 +108,7 @@ def read_csv(path: Path, what: str) -> list[tuple[str, dict[str, str]]]:
                 raise UserError(f"{where}: more cells than the header has columns; quote cells that hold a comma")
             rows.append((where, {str(key): value or "" for key, value in row.items()}))
     except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: not CSV: {error}") from error
+        raise UserError(f"{path}:{reader.reader.line_num}: not CSV: {error}") from error
     if not rows:
         raise UserError(f"{what} {path}: no rows below the header {reader.fieldnames}")
     return rows

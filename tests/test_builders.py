@@ -344,9 +344,9 @@ def test_build_as_a_command_keeps_out_of_home(run: Path, tmp_path: Path) -> None
 
 
 def test_errors_as_a_command_are_one_message(tmp_path: Path) -> None:
-    done = child("build", "nowhere", home=tmp_path / "home")
+    done = child("check", "nowhere", home=tmp_path / "home")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: nowhere is not a run folder: it has no run.json")
+    assert done.stderr.startswith("error: nowhere is not a built dataset")
     assert "Traceback" not in done.stderr
 
 
@@ -362,6 +362,8 @@ def test_verbs(built: Built, run: Path, tmp_path: Path, capsys: pytest.CaptureFi
     card = (tmp_path / "talk/README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: mit\n")
     assert 'load_dataset("a/b", "messages")' in card
+    assert main(["build", str(tmp_path / "none")]) == 2
+    assert "none is not a run folder: it has no run.json" in capsys.readouterr().err
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/run.json").write_text("{")
     assert main(["build", str(tmp_path / "torn")]) == 1

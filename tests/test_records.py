@@ -92,15 +92,15 @@ def test_chat_messages() -> None:
     ]
 
 
-@given(st.lists(st.dictionaries(texts, texts, max_size=2), min_size=1, max_size=4))
-def test_json_lines_come_back_whatever_they_hold(rows: list[Any]) -> None:
-    text = "".join(dump(row) + "\n" for row in rows)
-    path = Path(f"/dev/shm/parley-{__name__}.jsonl") if Path("/dev/shm").is_dir() else ROOT / ".hypothesis/rows.jsonl"
-    path.write_text(text, encoding="utf-8", newline="")
-    try:
-        assert [row for _, row in read_jsonl(path, "rows")] == rows
-    finally:
-        path.unlink()
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("records") / "rows.jsonl"
+
+
+@given(rows=st.lists(st.dictionaries(texts, texts, max_size=2), min_size=1, max_size=4))
+def test_json_lines_come_back_whatever_they_hold(scratch: Path, rows: list[Any]) -> None:
+    scratch.write_text("".join(dump(row) + "\n" for row in rows), encoding="utf-8", newline="")
+    assert [row for _, row in read_jsonl(scratch, "rows")] == rows
 
 
 def test_a_line_separator_inside_a_string_ends_no_line(tmp_path: Path) -> None:

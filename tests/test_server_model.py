@@ -158,7 +158,6 @@ def test_a_difference_in_the_last_bit_is_found() -> None:
     from synthesis.server.agreement import _cancelling
 
     weight, rows = _cancelling(torch.Generator().manual_seed(0), (256, 256), (64, 256), torch.float32)
-    shares = weight.double() @ rows.double().T
-    assert shares.abs().mean() < 0.05 * (weight.abs().double() @ rows.abs().double().T).mean()
-    backwards = torch.nn.functional.linear(rows.flip(1), weight.flip(1))
-    assert not torch.equal(backwards.bfloat16(), torch.nn.functional.linear(rows, weight).bfloat16())
+    assert (weight.double() @ rows.double().T).abs().max() < 1e-10
+    turned = torch.nn.functional.linear(rows.roll(1, 1), weight.roll(1, 1))
+    assert (turned.bfloat16() != torch.nn.functional.linear(rows, weight).bfloat16()).float().mean() > 0.5

@@ -121,7 +121,9 @@ def pack(examples: Sequence[Encoded], length: int, rng: Random) -> list[list[Enc
         for example in sorted(order[start : start + 4096], key=lambda example: -len(example.ids)):
             size = len(example.ids)
             if size > length:
-                raise UserError(f"an example of {size} tokens does not fit a row of {length}: leave it out or raise it")
+                raise UserError(
+                    f"an example of {size} tokens does not fit a row of {length}: leave it out or raise it"
+                )
             room = min((room for room, held in open_rows.items() if room >= size and held), default=0)
             row = open_rows[room].pop() if room else []
             row.append(example)
@@ -158,9 +160,7 @@ FIELDS = ("input_ids", "labels", "position_ids")
 
 
 def _batch(rows: Sequence[Sequence[Encoded]], length: int) -> dict[str, Any]:
-    labels = [
-        [one if on else IGNORED for e in row for one, on in zip(e.ids, e.mask, strict=True)] for row in rows
-    ]
+    labels = [[one if on else IGNORED for e in row for one, on in zip(e.ids, e.mask, strict=True)] for row in rows]
     return {
         "length": length,
         "input_ids": [[one for e in row for one in e.ids] for row in rows],

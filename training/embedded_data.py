@@ -12,6 +12,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -111,16 +112,17 @@ def critic_rows(parts: Sequence[tuple[Talk, tasks.Kept]], spare: Sequence[str], 
     def make(task: str) -> Row | None:
         talk, part = rng.choice(parts)
         other = rng.choice(parts)[1][1]
-        pair = {
+        makers: dict[str, Callable[[], tasks.Pair | None]] = {
             "faithfulness": lambda: tasks.faithfulness(part, spare, rng),
             "faithfulness_paper": lambda: tasks.faithfulness_paper(part, rng),
             "toxicity": lambda: tasks.toxicity(part[1], rng),
             "better": lambda: tasks.better(part[1], other, rng),
-        }[task]()
+        }
+        pair = makers[task]()
         return row(task, talk.source, talk.id, pair) if pair else None
 
     for task, count in CRITICS.items():
-        yield from several(count, lambda task=task: make(task))  # type: ignore[misc]
+        yield from several(count, partial(make, task))
 
 
 def sentence_rows(answers: Sequence[tuple[str, str, str]], rng: Random) -> Iterator[Row]:
@@ -130,18 +132,19 @@ def sentence_rows(answers: Sequence[tuple[str, str, str]], rng: Random) -> Itera
 
     def make(task: str) -> Row | None:
         source, query, trait = rng.choice(asked if task == "persona_bootstrap" else answers)
-        pair = {
+        makers: dict[str, Callable[[], tasks.Pair | None]] = {
             "persona_bootstrap": lambda: tasks.persona_bootstrap(query, trait, spare, rng),
             "negation": lambda: tasks.negation(trait),
             "entailment": lambda: tasks.entailment(trait, rng.choice(spare), rng),
             "contradiction": lambda: tasks.contradiction(
                 [trait, *rng.sample(spare, rng.randint(1, 4))], rng.choice(spare), rng
             ),
-        }[task]()
+        }
+        pair = makers[task]()
         return row(task, source, trait, pair) if pair else None
 
     for task, count in SENTENCES.items():
-        yield from several(count, lambda task=task: make(task))  # type: ignore[misc]
+        yield from several(count, partial(make, task))
 
 
 def query_rows(answers: Sequence[tuple[str, str, str]], rng: Random) -> Iterator[Row]:

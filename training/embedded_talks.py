@@ -199,7 +199,7 @@ class Talk:
 
 
 def talks(path: Path, sources: Sequence[str], names: Sequence[str]) -> Iterator[Talk]:
-    """Usable conversations of `sources` in the corpus file (JSONL.gz), in its order. Ids are source and line number."""
+    """Usable conversations of `sources` in the corpus file (JSONL.gz), in order; the id is source and line number."""
     if not path.is_file():
         raise UserError(f"--corpus {path} is not a file; give a JSONL.gz of dialogues with source and messages")
     with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -271,8 +271,8 @@ def _named(text: str, own: str, other: str) -> str:
 
 
 _CLOSING = re.compile(
-    r"\b(?:bye|goodbye|(?:nice|great|good|fun) (?:talking|chatting|meeting|to meet|to talk)|take care|see you|talk to you"
-    r"|have a (?:great|good|nice|wonderful)|good night|gotta go|have to go|catch you)\b",
+    r"\b(?:bye|goodbye|(?:nice|great|good|fun) (?:talking|chatting|meeting|to meet|to talk)|take care|see you"
+    r"|talk to you|have a (?:great|good|nice|wonderful)|good night|gotta go|have to go|catch you)\b",
     re.IGNORECASE,
 )
 

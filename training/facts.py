@@ -51,6 +51,16 @@ def curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     return [{"step": step, **points[step]} for step in sorted(points)]
 
 
+def hardware(trainer: Any) -> str:
+    """Devices of the run in words, without the machine's name."""
+    count, kind = trainer.args.world_size, trainer.model.device.type
+    if kind != "cpu":
+        return f"{count} x {kind}"
+    import torch
+
+    return f"{count * torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()}), no accelerator"
+
+
 def run_facts(
     trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str, Any], seconds: float
 ) -> dict[str, Any]:
@@ -60,7 +70,7 @@ def run_facts(
     shape = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
     packed = sum(len(example.ids) for example in examples)
     steps = trainer.state.global_step
-    per_epoch = max(1, len(trainer.train_dataset))
+    per_epoch = max(1.0, len(trainer.train_dataset) / (args.world_size * args.gradient_accumulation_steps))
     return {
         "parameters": trainer.model.num_parameters(),
         "architecture": {key: getattr(config, key) for key in shape if hasattr(config, key)},
@@ -69,11 +79,12 @@ def run_facts(
         "data": sources(given["data"], examples),
         "tasks": tasks(examples),
         "hyperparameters": {key: getattr(args, key) for key in HYPERPARAMETERS}
-        | {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW"},
+        | {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW", "processes": args.world_size},
         "steps": steps,
         "epochs": round(steps / per_epoch, 3),
         "tokens_seen": round(packed * steps / per_epoch),
         "seconds": round(seconds),
+        "hardware": hardware(trainer),
         "curve": curve(trainer.state.log_history),
         "evaluation": dict(evaluation),
         "versions": {"python": sys.version.split()[0], **{package: version(package) for package in PACKAGES}},

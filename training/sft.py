@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from training.muon import MuonAdamW
 
 
 @dataclass
-class SftArguments(SFTConfig):
+class SftArguments(SFTConfig):  # type: ignore[misc]
     """trl's arguments and ours."""
 
     train_file: str = field(default="", metadata={"help": "Examples to train on, JSONL."})
@@ -40,8 +41,10 @@ class SftArguments(SFTConfig):
     facts_file: str = field(default="", metadata={"help": "Facts of the data, copied into the run's facts.json."})
 
 
-class Trainer(SFTTrainer):
+class Trainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer for ready-made batches, optionally with Muon."""
+
+    optimizer: torch.optim.Optimizer | None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Muon for hidden matrices if `matrix_rate` asks for it."""
@@ -70,27 +73,31 @@ class Trainer(SFTTrainer):
 
 def task_losses(model: PreTrainedModel, examples: list[Encoded], args: SftArguments, pad: int) -> dict[str, Any]:
     """Mean loss per covered token and the number of these tokens, over all examples and by task."""
-    sums: Counter[str] = Counter()
+    sums: dict[str, float] = defaultdict(float)
     counts: Counter[str] = Counter()
     model.eval()
     for task in sorted({example.task for example in examples}):
-        made = batches([example for example in examples if example.task == task], args.row_lengths, args.step_tokens, 0)
+        made = batches(
+            [example for example in examples if example.task == task], args.row_lengths, args.step_tokens, 0
+        )
         for batch in DataLoader(made, batch_size=1, collate_fn=partial(collate, pad=pad)):
             inputs = {key: value.to(model.device) for key, value in batch.items()}
             labels = inputs.pop("labels")[:, 1:]
             with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16):
                 logits = model(**inputs, use_cache=False).logits[:, :-1]
             covered = labels != IGNORED
-            sums[task] += torch.nn.functional.cross_entropy(logits[covered].float(), labels[covered], reduction="sum").item()
+            sums[task] += torch.nn.functional.cross_entropy(
+                logits[covered].float(), labels[covered], reduction="sum"
+            ).item()
             counts[task] += int(covered.sum())
     total = sum(sums.values()) / sum(counts.values())
     by_task = {task: {"loss_per_token": sums[task] / counts[task], "tokens": counts[task]} for task in sorted(counts)}
     return {"loss_per_token": total, "perplexity": float(torch.tensor(total).exp()), "by_task": by_task}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = TrlParser((SftArguments, ModelConfig))
-    args, model_args = parser.parse_args_and_config()
+    args, model_args = parser.parse_args_and_config(list(argv) if argv is not None else None)
     if args.threads:
         torch.set_num_threads(args.threads)
     args.remove_unused_columns = False

@@ -74,11 +74,14 @@ def statement(sentence: str) -> str | None:
     return f"{body}."
 
 
-_REPHRASE = (
+_REPHRASE: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"^I'm\b", ("I am",)),
     (r"^I've\b", ("I have",)),
     (r"^I (?:really |also |just )?love to (\w+)", (r"My favorite thing is to \1", r"I always want to \1")),
-    (r"^I (?:really |also |just )?(?:love|like|enjoy) (?!to\b)", ("I am fond of ", "I am very into ", "I am a fan of ")),
+    (
+        r"^I (?:really |also |just )?(?:love|like|enjoy) (?!to\b)",
+        ("I am fond of ", "I am very into ", "I am a fan of "),
+    ),
     (r"^I (?:really |also |just )?hate (?!to\b)", ("I cannot stand ", "I really dislike ")),
     (r"^I am a (?:big|huge) fan of", ("I really like", "I follow")),
     (r"^My favorite (\w+) is", (r"The \1 I like best is",)),
@@ -123,7 +126,10 @@ _NEGATIONS = (
     (r"^I'm\b", "I am not"),
     (r"^I've\b", "I have not"),
     (r"^I (am|was|can|could|will|would|should)\b", r"I \1 not"),
-    (r"^I have (been|seen|had|lived|worked|always|known|played|done|made|read|tried|visited|loved)\b", r"I have not \1"),
+    (
+        r"^I have (been|seen|had|lived|worked|always|known|played|done|made|read|tried|visited|loved)\b",
+        r"I have not \1",
+    ),
     (rf"^I (really |usually |often |always |also )?({_PLAIN_VERBS})\b", r"I do not \2"),
     (r"^(My [\w' ]+?) (is|are|was|were|can|will)\b", r"\1 \2 not"),
     (r"^(My [\w' ]+?) has\b", r"\1 does not have"),
@@ -147,9 +153,14 @@ def negated(trait: str) -> str | None:
 
 
 _NAMED = re.compile(r"(?<=[a-z,] )((?:[A-Z][a-z]{2,})(?: (?:of |the )?[A-Z][a-z]+)*)")
-_NOUN = re.compile(r"\b(?:the|a|an|some|of|about|any|good|new|old|these|to play|to watch) ([a-z]{4,})(?=[.,!?]| (?:of|in|on|and|with)\b)")
+_NOUN = re.compile(
+    r"\b(?:the|a|an|some|of|about|any|good|new|old|these|to play|to watch) ([a-z]{4,})"
+    r"(?=[.,!?]| (?:of|in|on|and|with)\b)"
+)
 _OWNED = re.compile(r"\b[Mm]y ([a-z]{3,})(?= (?:is|was|has|and|loves?|likes?|had|went|got)\b|[.,!?])")
-_NOT_OWNED = set("favorite favorites god goodness opinion mind life own way heart thoughts fault bad point self".split())
+_NOT_OWNED = set(
+    "favorite favorites god goodness opinion mind life own way heart thoughts fault bad point self".split()
+)
 _ABOUT = (
     "I can talk about {} for hours.", "I often think about {}.", "I know a thing or two about {}.", "I like {}.",
     "I am curious about {}.", "I have strong feelings about {}.", "I read a lot about {}.", "I am into {}.",
@@ -165,16 +176,19 @@ def shown(turns: Sequence[str], common: Container[str], rng: Random) -> list[str
     things = [match[1] for match in _NAMED.finditer(said)] + [match[1] for match in _NOUN.finditer(said)]
     picked = [thing for thing in dict.fromkeys(things) if thing not in common]
     owned = [match[1] for match in _OWNED.finditer(said) if match[1] not in _NOT_OWNED]
-    have = [f"I have {'' if thing.endswith('s') else 'an ' if thing[0] in 'aeiou' else 'a '}{thing}." for thing in owned]
+    have = [
+        f"I have {'' if thing.endswith('s') else 'an ' if thing[0] in 'aeiou' else 'a '}{thing}." for thing in owned
+    ]
     return [*dict.fromkeys(have), *(rng.choice(_ABOUT).format(thing) for thing in rng.sample(picked, len(picked)))]
 
 
 _STOP = set(
-    "i i'm i've i'd i'll am is are was were be been being a an the my me mine to of in on at for with and or but not no "
-    "do does did don't didn't have has had it its this that these those he she they them his her their you your we our "
-    "so too very really just also as from by about into up out than then there here what which who when where how all "
-    "any some more most much many can could will would should get got go going like love enjoy favorite fan fond one "
-    "always never often usually want thing things time lot if because own".split()
+    "i i'm i've i'd i'll am is are was were be been being a an the my me mine to of in on at for with and or "
+    "but not no do does did don't didn't have has had it its this that these those he she they them his her "
+    "their you your we our so too very really just also as from by about into up out than then there here what "
+    "which who when where how all any some more most much many can could will would should get got go going "
+    "like love enjoy favorite fan fond one always never often usually want thing things time lot if because "
+    "own".split()
 )
 
 

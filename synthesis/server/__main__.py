@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from synthesis.errors import UserError
+from synthesis.server.checkpoint import read_shape, weight_files
 
 GRACE = 5.0  # seconds that running requests have to finish when the server is told to stop
 
@@ -75,6 +76,8 @@ def _check(given: argparse.Namespace) -> None:
         raise UserError(f"--prefix-cache-mb must be at least 0, got {given.prefix_cache_mb}")
     if not 0 <= given.port < 65536:
         raise UserError(f"--port must be between 0 and 65535, got {given.port}")
+    read_shape(given.model)  # a wrong folder is told before anything heavy is imported
+    weight_files(given.model)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from synthesis.errors import UserError
-from synthesis.server.checkpoint import digest, read_shape, weight_files
+from synthesis.server.checkpoint import digest, read_shape
 from synthesis.server.metrics import Metrics
 from synthesis.server.scheduler import Scheduler
 from synthesis.server.service import Service
@@ -21,7 +21,6 @@ def load(given: argparse.Namespace) -> Service:
 
     folder = given.model
     shape = read_shape(folder)
-    weight_files(folder)
     limits = limits_for(given, shape.context)
     torch.set_num_threads(given.threads)
     tokenizer = Tokenizer(folder, shape.vocabulary)

@@ -1,0 +1,426 @@
+"""Training: masks, packing, optimizer, resumption, and the examples of the embedded model."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from synthesis.errors import UserError
+from synthesis.reading import transcript
+from training import embedded_tasks as tasks
+from training.data import IGNORED, Encoded, collate, encode, mask_report, pack, read_examples
+from training.embedded_talks import Talk, introduced, talks, window
+from training.models import Shape, new_model, train_tokenizer
+from training.statements import clean, longest_copy, negated, overlap, statement
+
+# transformers and trl warn of their own deprecations when a trainer is made
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed in v6:FutureWarning:transformers"),
+]
+
+NAMES = ["Mina", "Jonas", "Petra", "Abel", "Ruth", "Noor"]
+SPARE = ["I keep bees on a flat roof.", "I have never seen the sea.", "My aunt sells violins.", "I fear geese."]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    texts = ["User 1: Hello there.\nUser 2: Hello to you, I like tea.", "What do you like? I like green tea."]
+    return train_tokenizer(texts, 300, 128)
+
+
+def example(prompt: str, answer: str) -> dict[str, Any]:
+    return {
+        "task": "talk",
+        "source": "own",
+        "prompt": [{"role": "user", "content": prompt}],
+        "completion": [{"role": "assistant", "content": answer}],
+    }
+
+
+def encoded(size: int, task: str = "") -> Encoded:
+    return Encoded(task, tuple(range(7, 7 + size)), (False,) + (True,) * (size - 1))
+
+
+# Chat template and mask
+
+
+def test_template_marks_the_answer_and_its_end_and_nothing_else(tokenizer: Any) -> None:
+    (one,) = encode([example("Hello?", "I like tea.")], tokenizer, 128)
+    covered = [token for token, on in zip(one.ids, one.mask, strict=True) if on]
+    assert tokenizer.decode(covered) == "I like tea.</s>"
+    assert one.ids.count(tokenizer.bos_token_id) == 1
+    assert one.ids[0] == tokenizer.bos_token_id
+
+
+def test_generation_prompt_is_what_comes_before_the_answer(tokenizer: Any) -> None:
+    user = {"role": "user", "content": "Hello?"}
+    open_ended = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template([user, {"role": "assistant", "content": "Hi."}], tokenize=False)
+    assert open_ended == "<s><|user|>Hello?<|assistant|>"
+    assert whole == open_ended + "Hi.</s>"
+
+
+def test_template_refuses_other_roles(tokenizer: Any) -> None:
+    import jinja2
+
+    with pytest.raises(jinja2.TemplateError, match="not critic"):
+        tokenizer.apply_chat_template([{"role": "critic", "content": "x"}], tokenize=False)
+
+
+def test_mask_report_counts_by_hand(tokenizer: Any) -> None:
+    first = Encoded("a", (3, 4, 5, 6), (False, False, True, True))
+    second = Encoded("b", (3, 4, 5), (False, False, True))
+    report = mask_report([first, second], tokenizer)
+    assert (report.examples, report.tokens, report.covered) == (2, 7, 3)
+    assert "3 of 7 tokens (42.9%)" in str(report)
+    assert report.sample.count(">>>") == report.sample.count("<<<") == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"), [((False,) * 3, "covers none of its 3"), ((True,) * 3, "covers all of its 3")]
+)
+def test_mask_that_covers_nothing_or_a_prompt_is_refused(tokenizer: Any, mask: Any, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        mask_report([Encoded("a", (3, 4, 5), mask)], tokenizer)
+
+
+def test_mask_may_cover_everything_where_there_is_no_prompt(tokenizer: Any) -> None:
+    assert mask_report([Encoded("a", (3, 4), (True, True), prompted=False)], tokenizer).covered == 2
+
+
+def test_nothing_to_train_on_is_refused(tokenizer: Any) -> None:
+    with pytest.raises(UserError, match="no examples"):
+        mask_report([], tokenizer)
+
+
+def test_rows_that_are_no_examples_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(example("a", "b")) + "\n" + '{"text": "c"}\n')
+    with pytest.raises(UserError, match=r"rows\.jsonl:2"):
+        read_examples(path)
+
+
+# Packing
+
+
+def test_packing_keeps_every_example_once_and_fills_rows() -> None:
+    sizes = [60, 40, 30, 30, 20, 20, 100, 10]
+    rows = pack([encoded(size) for size in sizes], 100, Random(1))
+    assert sorted(len(one.ids) for row in rows for one in row) == sorted(sizes)
+    assert sorted(sum(len(one.ids) for one in row) for row in rows) == [10, 100, 100, 100]
+
+
+def test_packing_refuses_what_does_not_fit() -> None:
+    with pytest.raises(UserError, match="101 tokens does not fit a row of 100"):
+        pack([encoded(101)], 100, Random(0))
+
+
+def test_collate_pads_with_masked_tokens_of_a_document_of_their_own() -> None:
+    item = {"length": 6, "input_ids": [[7, 8, 7]], "labels": [[IGNORED, 8, IGNORED]], "position_ids": [[0, 1, 0]]}
+    tensors = {name: value.tolist() for name, value in collate([item], pad=0).items()}
+    assert tensors["input_ids"] == [[7, 8, 7, 0, 0, 0]]
+    assert tensors["labels"] == [[IGNORED, 8, IGNORED, IGNORED, IGNORED, IGNORED]]
+    assert tensors["position_ids"] == [[0, 1, 0, 0, 1, 2]]
+
+
+def test_packed_examples_do_not_see_each_other(tokenizer: Any) -> None:
+    import torch
+
+    model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 2, 48, 128), 0).eval()
+    first, second = torch.randint(7, 290, (1, 9)), torch.randint(7, 290, (1, 12))
+    positions = torch.cat([torch.arange(9), torch.arange(12)])[None]
+    with torch.no_grad():
+        alone = model(second, use_cache=False).logits
+        packed = model(torch.cat([first, second], 1), position_ids=positions, use_cache=False).logits[:, 9:]
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-4)
+
+
+# Optimizer
+
+
+def test_muon_takes_the_hidden_matrices_and_adamw_all_else(tokenizer: Any) -> None:
+    from training.muon import MuonAdamW, parameter_ids, split
+
+    model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 2, 48, 128), 0)
+    hidden, others = split(model)
+    assert len(hidden) == 2 * 7  # four of attention and three of the MLP in each layer
+    assert {tuple(p.shape) for p in others} == {(len(tokenizer), 32), (32,)}
+    optimizer = MuonAdamW(model, 0.02, 0.004, (0.9, 0.95), 0.0)
+    ids = parameter_ids(optimizer.param_groups)
+    assert sorted(ids) == sorted(id(p) for p in model.parameters())
+    assert len(set(ids)) == len(ids)
+
+
+def test_optimizer_state_comes_back(tokenizer: Any) -> None:
+    import torch
+
+    from training.muon import MuonAdamW
+
+    def stepped(model: Any, optimizer: Any) -> None:
+        model(torch.arange(7, 20)[None], labels=torch.arange(7, 20)[None]).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    shape = Shape(len(tokenizer), 32, 1, 2, 48, 128)
+    first = new_model(tokenizer, shape, 0)
+    optimizer = MuonAdamW(first, 0.02, 0.004, (0.9, 0.95), 0.0)
+    stepped(first, optimizer)
+    second = new_model(tokenizer, shape, 1)
+    second.load_state_dict(first.state_dict())
+    other = MuonAdamW(second, 0.5, 0.5, (0.9, 0.95), 0.0)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for model, its in ((first, optimizer), (second, other)):
+        stepped(model, its)
+    for one, two in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+# The training script
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, tokenizer: Any) -> Iterator[Path]:
+    import torch
+
+    threads = torch.get_num_threads()
+    new_model(tokenizer, Shape(len(tokenizer), 32, 1, 2, 48, 128), 0).save_pretrained(tmp_path / "start")
+    tokenizer.save_pretrained(tmp_path / "start")
+    rows = [example(f"Hello {number}?", f"I like tea {number}.") for number in range(40)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "eval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:5]))
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def sft(folder: Path, out: str, *more: str) -> Path:
+    from training.sft import main
+
+    main([
+        "--model_name_or_path", str(folder / "start"), "--train_file", str(folder / "train.jsonl"),
+        "--eval_file", str(folder / "eval.jsonl"), "--output_dir", str(folder / out), "--row_lengths", "64", "128",
+        "--step_tokens", "128", "--per_device_train_batch_size", "1", "--use_cpu", "true", "--bf16", "false",
+        "--activation_checkpointing", "false", "--threads", "1", "--matrix_rate", "0.02", "--learning_rate", "0.01",
+        "--max_steps", "6", "--save_steps", "3", "--logging_steps", "1", "--report_to", "none", "--disable_tqdm",
+        "true", "--dataloader_pin_memory", "false", *more,
+    ])  # fmt: skip
+    return folder / out
+
+
+def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(run_folder: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file
+
+    whole = sft(run_folder, "whole")
+    shutil.copytree(whole / "checkpoint-3", run_folder / "again" / "checkpoint-3")
+    again = sft(run_folder, "again")
+    facts = json.loads((again / "facts.json").read_text())
+    assert facts["steps"] == 6
+    assert [point["step"] for point in facts["curve"]] == [1, 2, 3, 4, 5, 6]
+    assert facts["curve"][-1]["loss"] < facts["curve"][0]["loss"]
+    first, second = (load_file(folder / "model.safetensors") for folder in (whole, again))
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+def test_exported_model_is_small_and_plain(run_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from training.export import export
+
+    out = run_folder / "out"
+    with pytest.raises(UserError, match="has not finished"):
+        export(run_folder / "start", out, "tiny")
+    export(sft(run_folder, "run"), out, "tiny")
+    assert {file.suffix for file in out.iterdir()} == {".json", ".safetensors"}
+    assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
+    assert json.loads((out / "facts.json").read_text())["name"] == "tiny"
+    user = [{"role": "user", "content": "Hi"}]
+    assert AutoTokenizer.from_pretrained(out).apply_chat_template(user, tokenize=False) == "<s><|user|>Hi"
+
+
+# Statements
+
+
+@pytest.mark.parametrize(
+    ("sentence", "opposite"),
+    [
+        ("I love old maps.", "I do not love old maps."),
+        ("I do not eat fish.", "I eat fish."),
+        ("I am a nurse.", "I am not a nurse."),
+        ("I'm afraid of heights.", "I am not afraid of heights."),
+        ("My brother is a pilot.", "My brother is not a pilot."),
+        ("My sister has two cats.", "My sister does not have two cats."),
+        ("I went to Oslo.", "I did not go to Oslo."),
+        ("I can swim.", "I can not swim."),
+        ("I used to sing.", None),
+    ],
+)
+def test_negation(sentence: str, opposite: str | None) -> None:
+    assert negated(sentence) == opposite
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("Yeah, I love horror films!", "I love horror films."),
+        ("I love football because it is fast.", "I love football."),
+        ("I think so.", None),
+        ("I saw it yesterday.", None),
+        ("Do I like tea?", None),
+        ("My dog sleeps all day", "My dog sleeps all day."),
+    ],
+)
+def test_statement(sentence: str, found: str | None) -> None:
+    assert statement(sentence) == found
+
+
+def test_clean_makes_plain_sentences_and_refuses_markup() -> None:
+    assert clean("i dont know   , it\u2019s late...i\u2019m off") == "I don't know, it's late...I'm off."
+    assert clean("see https://example.org") is None
+
+
+def test_overlap_and_copy_by_hand() -> None:
+    said = ["I paint boats at the harbour.", "Old boats, mostly."]
+    assert overlap("I paint wooden boats.", said) == pytest.approx(2 / 3)
+    assert longest_copy("I paint boats with my uncle.", said) == 3
+
+
+# Conversations and examples
+
+
+def corpus(path: Path) -> Path:
+    """Two conversations: one with given profiles and placeholders, one without profiles."""
+    said = [
+        "Hi, I'm [user 1's name].", "Hello, my name is (name).", "What do you do, [name]?", "I repair old clocks.",
+        "That sounds calm.", "It is, until they all strike at once.", "I teach swimming, that is never calm.",
+        "How many children do you teach?", "About thirty a week.", "You must be patient.", "I try to be.",
+        "Do you swim yourself?", "Every morning in the lake.", "Even in winter?", "Even then.", "Brave!",
+        "Or foolish.", "It was nice talking to you.", "You too, goodbye!", "Bye!",
+    ]  # fmt: skip
+    messages = [[f"User {at % 2 + 1}", text] for at, text in enumerate(said)]
+    profiles = {
+        "persona_1": ["I am a swimming teacher.", "I swim in a lake.", "I have thirty pupils.", "I like winter."],
+        "persona_2": ["I mend watches and clocks.", "I work alone.", "My workshop is small.", "I like old things."],
+    }
+    casual = [
+        "Did you see the game? I love the Badgers.", "I did, my brother plays for them.", "What is his position?",
+        "He is a keeper. I used to live in Riga, he still does.", "I visited Riga in May.", "I miss the old town.",
+        "My wife wants to move there.", "I could show you around.", "I like Latvian bread.", "I bake bread at home.",
+    ]  # fmt: skip
+    rows = [
+        {"source": "spc", "messages": messages, "cond": profiles},
+        {
+            "source": "self_dialogue",
+            "messages": [["AB"[at % 2], text] for at, text in enumerate(casual)],
+            "cond": {"topic": "nfl_football"},
+        },
+    ]
+    with gzip.open(path, "wt") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+    return path
+
+
+@pytest.fixture
+def material(tmp_path: Path) -> list[Talk]:
+    return list(talks(corpus(tmp_path / "corpus.jsonl.gz"), ["spc", "self_dialogue"], NAMES))
+
+
+def test_placeholders_become_the_names_of_who_is_meant(material: list[Talk]) -> None:
+    own, other = material[0].turns[0][8:-1], material[0].turns[1][18:-1]
+    assert {own, other} < set(NAMES)
+    assert material[0].turns[2] == f"What do you do, {other}?"
+
+
+def test_profiles_come_from_what_a_speaker_says(material: list[Talk]) -> None:
+    assert material[1].facts[0][:2] == ("I love the Badgers.", "I visited Riga in May.")
+    assert "I bake bread at home." in material[1].facts[1]
+
+
+def test_window_keeps_the_farewell_and_the_bounds(material: list[Talk]) -> None:
+    for seed in range(30):
+        turns = window(material[0].turns, Random(seed))
+        assert 8 <= len(turns) <= 16
+        assert turns[-3:] == material[0].turns[-3:]
+
+
+def test_names_that_are_said_become_the_given_ones() -> None:
+    turns = ["Hi, I'm Ana.", "Hi Ana, my name is Bo.", "Well, Bo?"]
+    assert introduced(turns, ["Noor", "Abel"], Random(0)) == (
+        "Hi, I'm Noor.",
+        "Hi Noor, my name is Abel.",
+        "Well, Abel?",
+    )
+
+
+def test_generator_examples_read_back_within_their_bounds(material: list[Talk]) -> None:
+    import re
+
+    made = 0
+    for seed in range(40):
+        rng = Random(seed)
+        part = tasks.kept(material[seed % 2], SPARE, frozenset(), rng)
+        if part is None:
+            continue
+        made += 1
+        prompt, answer = tasks.generate(part, [part] if seed % 5 == 0 else [], NAMES, ["They queue."], rng)
+        read = transcript(answer)
+        bounds = re.search(r"conversation of (\d+) to (\d+) turns", prompt)
+        assert bounds is not None
+        assert int(bounds[1]) <= len(read.turns) <= int(bounds[2])
+        assert read.issues == ()
+        assert read.turns[0].speaker == "User 1"
+        assert all(3 <= len(traits) <= 5 for traits in part[0])
+        assert prompt.count("Example:") == (1 if seed % 5 == 0 else 0)
+    assert made >= 30
+
+
+def test_faithfulness_labels_follow_from_the_conversation() -> None:
+    turns = ("I paint boats at the harbour.", "I sell fish there.") * 4
+    part = ((["I paint boats.", "I own nine parrots.", "My harbour has boats."], ["I sell fish."] * 3), turns)
+    seen = set()
+    for seed in range(60):
+        pair = tasks.faithfulness(part, SPARE, Random(seed))
+        if pair and "What is true of User 1" in pair[0]:
+            asked = pair[0].split("What is true of User 1:\n")[1].split("\n\n")[0].splitlines()
+            labels = json.loads(pair[1])
+            assert [f"{number}." for number in labels] == [line.split()[0] for line in asked]
+            assert " " not in pair[1]
+            seen |= {(line.split(" ", 1)[1], labels[line.split(".")[0]]) for line in asked}
+    assert ("I paint boats.", "supported") in seen
+    assert ("I do not paint boats.", "contradicted") in seen
+    assert ("I own nine parrots.", "unmentioned") in seen
+    assert not {("I paint boats.", "unmentioned"), ("I own nine parrots.", "supported")} & seen
+
+
+def test_toxic_examples_name_the_insult_and_its_speaker() -> None:
+    turns = ["Good morning.", "Good morning to you."] * 4
+    for seed in range(20):
+        prompt, answer = tasks.toxicity(turns, Random(seed))
+        insulted = any(insult in prompt for insult in tasks.INSULTS)
+        assert answer.startswith("Yes." if insulted else "No.")
+
+
+def test_the_better_conversation_is_the_untouched_one() -> None:
+    turns = [f"Turn number {at} is like no other." for at in range(10)]
+    for seed in range(20):
+        prompt, answer = tasks.better(turns, [f"Foreign {at}." for at in range(10)], Random(seed))
+        first, second = prompt.split("Conversation 2:\n")
+        assert tasks.lines(turns) in (first if answer == "1" else second)
+
+
+def test_opposites_are_neither_entailed_nor_compatible() -> None:
+    pairs = [tasks.entailment("I love old maps.", "I own a red bicycle.", Random(seed)) for seed in range(40)]
+    for prompt, answer in filter(None, pairs):
+        negative = "I do not love old maps." in prompt, "I love old maps." in prompt
+        assert not (all(negative) and answer == "Yes")
+    assert {answer for _, answer in filter(None, pairs)} == {"Yes", "No"}
+    known = ["I love old maps."]
+    made = [tasks.contradiction(known, "I own a red bicycle.", Random(seed)) for seed in range(20)]
+    assert all(("I do not love" in prompt) == (answer == "Yes") for prompt, answer in filter(None, made))
