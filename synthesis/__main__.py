@@ -80,12 +80,13 @@ async def _engine(flags: argparse.Namespace, folder: Path) -> AsyncIterator[tupl
         async with connect(flags.endpoint, model=flags.model, concurrency=4 * flags.in_flight) as both:
             yield both
         return
-    from synthesis.embedded_model import model_folder
+    from synthesis.embedded_model import chosen
     from synthesis.server.launch import serve
 
-    print("starting the embedded server", file=sys.stderr)
+    model, name = chosen(flags.model)
+    print(f"starting the embedded server with {name}", file=sys.stderr)
     async with (
-        serve(model_folder(flags.model), threads=flags.threads) as url,
+        serve(model, threads=flags.threads, options=("--model-id", name)) as url,
         connect(url, environ={}, concurrency=4 * flags.in_flight) as both,
     ):
         yield both

@@ -10,22 +10,25 @@ NAME = "parley-embedded"
 SHIPPED = Path(__file__).parent / "embedded"
 
 
-def model_folder(name: str | None) -> Path:
-    """The folder of `name`: None or "embedded" for the shipped model.
+def chosen(name: str | None) -> tuple[Path, str]:
+    """Folder and public name of a model: None or "embedded" for the shipped one.
 
-    A Hub id is downloaded to the Hugging Face cache: safetensors and tokenizer files only, never code or pickles.
-    Raises UserError for an id that does not exist, Failure when the Hub cannot be reached.
+    A folder goes by its own name, without the path. A Hub id is downloaded to the Hugging Face cache: safetensors and
+    tokenizer files only, never code or pickles. Raises UserError for an id that does not exist, Failure when the Hub
+    cannot be reached.
     """
     if name in (None, "embedded", NAME):
-        return SHIPPED
+        return SHIPPED, NAME
     folder = Path(str(name)).expanduser()
-    if folder.is_dir():
-        return folder
+    return (folder, folder.resolve().name) if folder.is_dir() else (_fetched(str(name)), str(name))
+
+
+def _fetched(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(name), allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*"]))
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*"]))
     except (HFValidationError, HfHubHTTPError) as error:
         raise UserError(f"--model {name!r}: no such folder, and not to be had from the Hub: {error}") from error
     except (LocalEntryNotFoundError, OSError) as error:

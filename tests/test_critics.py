@@ -108,9 +108,7 @@ async def test_ranking_does_not_depend_on_who_answers_first() -> None:
     def judge(request: Request) -> str:
         return Random(f"{prompt(request)}{request.seed}").choice(["1", "2", "neither"])
 
-    found = [
-        await critics.rank(Dawdling(Scripted(judge), seed), THREE, SAMPLED, True, Random(7)) for seed in range(3)
-    ]
+    found = [await critics.rank(Dawdling(Scripted(judge), seed), THREE, SAMPLED, True, Random(7)) for seed in range(3)]
     assert found[0] == found[1] == found[2]
 
 

@@ -39,7 +39,10 @@ KEEPS: list[tuple[Filter, Dialogue]] = [
     (Structure(2, 4), runs(2, 1)),
     (Length(), talk("How do you do?", "Fine, thank you.")),
     (Length(longest=3), talk("One two three", "one two three")),
-    (Placeholders(), talk("I met Ada (an old friend) in a city.", "The user manual says 1 thing, as an engineer would.")),
+    (
+        Placeholders(),
+        talk("I met Ada (an old friend) in a city.", "The user manual says 1 thing, as an engineer would."),
+    ),
     (Repetition(), talk("Yes, it is.", "No.", "Yes, it is.", "No.")),
     (Repetition(times=3), talk("I like it a lot.", "I like it a lot.")),
     (Copying(), talk("My bees sleep all winter.", "I have a class on a ship, all sailors, history of course.")),
@@ -67,7 +70,11 @@ DROPS: list[tuple[Filter, Dialogue, str]] = [
     (Placeholders(), talk("Hi, User 2!", "Hi."), "spoken label: 'User 2', turn 1"),
     (Placeholders(), talk("Hi.", "As an AI I have no bees."), "model speech: 'As an AI', turn 2"),
     (Placeholders(), talk("My persona says bees.", "Hi."), "model speech: 'My persona says', turn 1"),
-    (Repetition(), talk("I like it a lot.", "So?", "I like it, a lot!"), "repeated utterance: 'i like it a lot', 2 times"),
+    (
+        Repetition(),
+        talk("I like it a lot.", "So?", "I like it, a lot!"),
+        "repeated utterance: 'i like it a lot', 2 times",
+    ),
     (Repetition(), talk("Hi.", "on and on and on and on and on and on"), "looping utterance: turn 2"),
     (
         Copying(share=0.25),
@@ -75,9 +82,17 @@ DROPS: list[tuple[Filter, Dialogue, str]] = [
         "recited attributes: 2 of 4, such as 'I keep seven bees in a wooden box.'",
     ),
     (CrossTalk(), talk("I teach history to sailors.", "How nice."), "swapped persona: 'I teach history to sailors.'"),
-    (CrossTalk(), talk("How nice.", "My brother repairs bicycles."), "swapped persona: 'My brother repairs bicycles.'"),
+    (
+        CrossTalk(),
+        talk("How nice.", "My brother repairs bicycles."),
+        "swapped persona: 'My brother repairs bicycles.'",
+    ),
     (Coverage(), talk("The bees like their box.", "How nice."), "uncovered persona: User 2 voices 0 attributes"),
-    (Coverage(least=2), talk("The bees like their box.", "Hi."), "uncovered persona: User 1 voices 1 attributes, expected 2"),
+    (
+        Coverage(least=2),
+        talk("The bees like their box.", "Hi."),
+        "uncovered persona: User 1 voices 1 attributes, expected 2",
+    ),
 ]
 
 

@@ -58,7 +58,8 @@ def test_starred_labels(line: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["user 1: Hi!", "USER 1 : Hi!", "User   1:  Hi!", "User1:Hi!", "  User 1: Hi!", "- User 1: Hi!", "> User 1: Hi!"]
+    "line",
+    ["user 1: Hi!", "USER 1 : Hi!", "User   1:  Hi!", "User1:Hi!", "  User 1: Hi!", "- User 1: Hi!", "> User 1: Hi!"],
 )
 def test_label_spellings_that_are_no_issue(line: str) -> None:
     found = read(line, "User 2: Good day.")
@@ -66,7 +67,9 @@ def test_label_spellings_that_are_no_issue(line: str) -> None:
 
 
 def test_stage_directions_and_separators_are_left_out_and_listed() -> None:
-    found = read("Conversation:", "User 1: Hi!", "* * *", "*At the bar*", "[laughs]", "(later)", "---", "User 2: Hello!")
+    found = read(
+        "Conversation:", "User 1: Hi!", "* * *", "*At the bar*", "[laughs]", "(later)", "---", "User 2: Hello!"
+    )
     assert found.turns == (Turn("User 1", "Hi!"), Turn("User 2", "Hello!"))
     assert found.issues == ("preamble", "separator", "stage direction")
 
@@ -83,7 +86,9 @@ def test_one_speaker_twice_is_one_turn() -> None:
     assert found.issues == ("same speaker twice", "empty turn")
 
 
-@pytest.mark.parametrize("text", ["", "  \n ", "Hi!\nHello!", "User 1: Hi!\nUser 1: Hello?", "User 1: Hi!\nUser 2: **", "* * *"])
+@pytest.mark.parametrize(
+    "text", ["", "  \n ", "Hi!\nHello!", "User 1: Hi!\nUser 1: Hello?", "User 1: Hi!\nUser 2: **", "* * *"]
+)
 def test_fewer_than_two_speakers_cannot_be_read(text: str) -> None:
     with pytest.raises(ReadingError) as caught:
         reading.transcript(text)
@@ -96,7 +101,10 @@ def test_labels_of_another_recipe() -> None:
 
 
 def test_the_speakers_words_may_hold_a_label() -> None:
-    assert said("User 1: I said User 2: is not a name.", "User 2: No.")[0] == ("User 1", "I said User 2: is not a name.")
+    assert said("User 1: I said User 2: is not a name.", "User 2: No.")[0] == (
+        "User 1",
+        "I said User 2: is not a name.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +144,13 @@ def test_a_verdict_is_not_guessed(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "option"),
-    [("1", "1"), ("2.", "2"), ("Conversation 2 is better than 1", "2"), ("**Answer:** 1", "1"), ("The answer is 2", "2")],
+    [
+        ("1", "1"),
+        ("2.", "2"),
+        ("Conversation 2 is better than 1", "2"),
+        ("**Answer:** 1", "1"),
+        ("The answer is 2", "2"),
+    ],
 )
 def test_choice(text: str, option: str) -> None:
     assert reading.choice(text, ("1", "2")) == option
@@ -178,7 +192,27 @@ READERS: list[Callable[[str], Any]] = [
     query,
     trait,
 ]
-PIECES = ["User 1:", "User 2:", "*", "_", "\n", " ", "Yes", "1", ".", '"', "{", "[", "]", "}", ":", "I ", "?", "–", "\u2028"]
+PIECES = [
+    "User 1:",
+    "User 2:",
+    "*",
+    "_",
+    "\n",
+    " ",
+    "Yes",
+    "1",
+    ".",
+    '"',
+    "{",
+    "[",
+    "]",
+    "}",
+    ":",
+    "I ",
+    "?",
+    "–",
+    "\u2028",
+]
 
 
 @given(st.text(max_size=80) | st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.sampled_from(READERS))

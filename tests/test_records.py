@@ -24,13 +24,23 @@ texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 maybe_texts = st.none() | texts
 lists = st.lists(texts, max_size=3).map(tuple)
 numbers = st.integers(0, 10**9)
-plain = st.recursive(st.none() | st.booleans() | numbers | texts, lambda inner: st.dictionaries(texts, inner, max_size=2))
+plain = st.recursive(
+    st.none() | st.booleans() | numbers | texts, lambda inner: st.dictionaries(texts, inner, max_size=2)
+)
 turns = st.builds(Turn, texts, texts, lists, lists, st.none() | st.dictionaries(texts, texts, max_size=2), maybe_texts)
 some_turns = st.lists(turns, max_size=3).map(tuple)
 rejected = st.builds(Rejected, some_turns, texts, st.floats(0, 5), st.integers(0, 5))
 stages = st.builds(Stage, texts, texts, numbers, numbers, numbers, st.dictionaries(texts, plain, max_size=2))
 origins = st.builds(
-    Origin, texts, texts, texts, maybe_texts, texts, numbers, st.integers(1, 9), st.lists(stages, max_size=2).map(tuple)
+    Origin,
+    texts,
+    texts,
+    texts,
+    maybe_texts,
+    texts,
+    numbers,
+    st.integers(1, 9),
+    st.lists(stages, max_size=2).map(tuple),
 )
 dialogues = st.builds(
     Dialogue,
@@ -63,7 +73,10 @@ def test_empty_fields_stay_out_of_the_file() -> None:
     ("change", "says"),
     [
         ({"mood": "good"}, r"f:3: not a Dialogue: unknown fields \['mood'\], missing fields \[\]"),
-        ({"turns": [{"speaker": "A"}]}, r"f:3\.turns\[0\]: not a Turn: unknown fields \[\], missing fields \['text'\]"),
+        (
+            {"turns": [{"speaker": "A"}]},
+            r"f:3\.turns\[0\]: not a Turn: unknown fields \[\], missing fields \['text'\]",
+        ),
         ({"turns": [{"speaker": "A", "text": 5}]}, r"f:3\.turns\[0\]\.text: got '5', expected str"),
         ({"turns": "Hi!"}, r"f:3\.turns: expected a list, got str"),
         ({"turns": None}, r"f:3\.turns: got 'None', expected tuple"),

@@ -201,7 +201,9 @@ async def test_an_outage_stops_the_run_and_costs_no_row(tmp_path: Path, n: int, 
     def model(request: Request) -> Any:
         return talk(request) if number_of(request) < 0 else error
 
-    with pytest.raises(type(error), match=rf"{min(n, OUTAGE)} dialogues in a row failed: .*start the same command again"):
+    with pytest.raises(
+        type(error), match=rf"{min(n, OUTAGE)} dialogues in a row failed: .*start the same command again"
+    ):
         await ran(plan(tmp_path, n, in_flight=64), Scripted(model))
     assert not (tmp_path / "failed.jsonl").exists()
     facts = await ran(plan(tmp_path, n), Scripted(talk))
@@ -298,7 +300,9 @@ def test_recipes_are_the_modules_of_their_folder() -> None:
 
 
 def test_flags_and_fields() -> None:
-    flags, values = parse(["spc", "--n", "7", "--profile-size", "4", "--nli=a/b", "--shard", "1/2", "--distance", "0.5"])
+    flags, values = parse(
+        ["spc", "--n", "7", "--profile-size", "4", "--nli=a/b", "--shard", "1/2", "--distance", "0.5"]
+    )
     assert (flags.n, flags.shard) == (7, Shard(1, 2))
     assert values == {"profile_size": "4", "nli": "a/b", "distance": "0.5"}
 

@@ -51,7 +51,10 @@ BAD = {
     "empty.txt": (b"", r"personas .*empty\.txt: the file is empty"),
     "blank.jsonl": (b"\n \n", r"the file is empty"),
     "latin.txt": ("I am from Zürich.\n".encode("latin-1") * 10, r"latin\.txt: not UTF-8 \(byte 11\); convert it"),
-    "word.txt": (f"{GOOD_LINES}\nGoats\n".encode(), r"word\.txt:11: not a persona sentence: 'Goats'; expected 2 to 40"),
+    "word.txt": (
+        f"{GOOD_LINES}\nGoats\n".encode(),
+        r"word\.txt:11: not a persona sentence: 'Goats'; expected 2 to 40",
+    ),
     "long.txt": (f"{GOOD_LINES}\n{'very ' * 41}".encode(), r"long\.txt:11: not a persona sentence"),
     "few.txt": (b"I have a goat.\n", r"few\.txt: 1 attributes, expected at least 10"),
     "broken.jsonl": (b'"I have a goat."\n{"text": "I ski', r"broken\.jsonl:2: not JSON: Unterminated string"),
@@ -60,7 +63,10 @@ BAD = {
     "null.jsonl": (b'{"text": null}', r"null\.jsonl:1: not a persona sentence: 'None'"),
     "columns.csv": (b"id,name\r\n1,Ada\r\n", r"has columns \['id', 'name'\]; expected one of \['text', 'persona'"),
     "header.csv": (b"text,category\r\n", r"header\.csv: no rows below the header \['text', 'category'\]"),
-    "cell.csv": (b"text\r\nI have a goat.\r\nGoats\r\n", r"cell\.csv:3, column 'text': not a persona sentence: 'Goats'"),
+    "cell.csv": (
+        b"text\r\nI have a goat.\r\nGoats\r\n",
+        r"cell\.csv:3, column 'text': not a persona sentence: 'Goats'",
+    ),
     "gap.csv": (b"id,text\r\n1,\r\n", r"gap\.csv:2, column 'text': not a persona sentence: ''"),
     "comma.csv": (b"text\r\nI like cats, dogs, birds.\r\n", r"comma\.csv:2: more cells than the header has columns"),
     "quote.csv": (b'text\r\n"I like" cats\r\n', r"quote\.csv:2: not CSV"),
@@ -91,7 +97,9 @@ def test_lines(tmp_path: Path) -> None:
 
 def test_published_dialogues(tmp_path: Path) -> None:
     path = tmp_path / "published.csv"
-    rows = [["I ski.", "I swim.\nI sing.", text] for text in ("User 1: Hi!\nUser 2: Hello!", "", "*User 1:* A\nUser 2: B")]
+    rows = [
+        ["I ski.", "I swim.\nI sing.", text] for text in ("User 1: Hi!\nUser 2: Hello!", "", "*User 1:* A\nUser 2: B")
+    ]
     path.write_text(csv_text(list(dialogue_files.SPC_COLUMNS), rows), newline="")
     loaded = dialogue_files.load(path)
     assert [dialogue.id for dialogue in loaded.dialogues] == ["published-1", "published-3"]

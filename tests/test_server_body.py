@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -14,10 +15,33 @@ from synthesis.server.chat import read_chat
 from synthesis.server.completions import read_completion
 from synthesis.server.protocol import read_generate
 
-NAMES = st.sampled_from(["inputs", "parameters", "stream", "stop", "seed", "grammar", "temperature", "messages", "role",
-                         "content", "type", "value", "prompt", "n", "response_format", "stream_options", "tools"])
+NAMES = st.sampled_from(
+    [
+        "inputs",
+        "parameters",
+        "stream",
+        "stop",
+        "seed",
+        "grammar",
+        "temperature",
+        "messages",
+        "role",
+        "content",
+        "type",
+        "value",
+        "prompt",
+        "n",
+        "response_format",
+        "stream_options",
+        "tools",
+    ]
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )
@@ -25,11 +49,13 @@ JSON = st.recursive(
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_are_json_or_refused(data: bytes) -> None:
+    refused = ""
     try:
         value = parse(data)
     except BadBody as error:
-        assert error.status == 400
-        assert error.message.startswith("Failed to parse the request body as JSON: ")
+        refused = f"{error.status} {error.message}"
+    if refused:
+        assert refused.startswith("400 Failed to parse the request body as JSON: ")
     else:
         assert value == json.loads(data, parse_int=lambda digits: int(digits) if len(digits) <= 20 else float(digits))
 
@@ -37,16 +63,27 @@ def test_any_bytes_are_json_or_refused(data: bytes) -> None:
 @given(JSON)
 def test_any_json_is_a_request_or_refused(value: Any) -> None:
     for reader in (read_generate, read_chat, read_completion):
-        try:
+        with contextlib.suppress(NotDeserializable):
             reader(value)
-        except NotDeserializable as error:
-            assert str(error)
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"nul", b'{"inputs": NaN}', b'{"a": Infinity}', b'{"a": 1e999}', b"\xff\xfe", b'{"a": "\\ud800"}',
-     b"[" * 100_000, b'{"a":' * 5000 + b"1" + b"}" * 5000, b"1" * 5000 + b"x", b"\xef\xbb\xbf{}", b'{"a": 1} x'],
+    [
+        b"",
+        b"{",
+        b"nul",
+        b'{"inputs": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": 1e999}',
+        b"\xff\xfe",
+        b'{"a": "\\ud800"}',
+        b"[" * 100_000,
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b"1" * 5000 + b"x",
+        b"\xef\xbb\xbf{}",
+        b'{"a": 1} x',
+    ],
     ids=lambda data: repr(data[:12]),
 )
 def test_broken_json_is_400(data: bytes) -> None:
@@ -67,13 +104,19 @@ def test_long_numbers_and_brackets_in_strings_are_no_trouble() -> None:
         ([], "invalid type: sequence, expected struct"),
         ({"inputs": 3}, "inputs: invalid type: integer `3`, expected a string"),
         ({"inputs": None}, "inputs: invalid type: null, expected a string"),
-        ({"inputs": "a", "parameters": {"temperature": "hot"}},
-         'parameters.temperature: invalid type: string "hot", expected f32'),
+        (
+            {"inputs": "a", "parameters": {"temperature": "hot"}},
+            'parameters.temperature: invalid type: string "hot", expected f32',
+        ),
         ({"inputs": "a", "parameters": {"seed": -1}}, "parameters.seed: invalid value: integer `-1`, expected u64"),
-        ({"inputs": "a", "parameters": {"max_new_tokens": 2.5}},
-         "parameters.max_new_tokens: invalid type: floating point `2.5`, expected u32"),
-        ({"inputs": "a", "parameters": {"stop": [1]}},
-         "parameters.stop[0]: invalid type: integer `1`, expected a string"),
+        (
+            {"inputs": "a", "parameters": {"max_new_tokens": 2.5}},
+            "parameters.max_new_tokens: invalid type: floating point `2.5`, expected u32",
+        ),
+        (
+            {"inputs": "a", "parameters": {"stop": [1]}},
+            "parameters.stop[0]: invalid type: integer `1`, expected a string",
+        ),
         ({"inputs": "a", "parameters": {"grammar": {"type": "xml", "value": ""}}}, "unknown variant `xml`"),
         ({"inputs": "a", "parameters": {"grammar": {"type": "json"}}}, "missing field `value`"),
         ({"inputs": "a", "parameters": {"do_sample": 1}}, "invalid type: integer `1`, expected a boolean"),
@@ -141,7 +184,10 @@ def test_content_parts_are_joined_and_images_refused() -> None:
 def test_other_media_are_415(media: str) -> None:
     with pytest.raises(BadBody) as caught:
         check_media(media)
-    assert (caught.value.status, caught.value.message) == (415, "Expected request with `Content-Type: application/json`")
+    assert (caught.value.status, caught.value.message) == (
+        415,
+        "Expected request with `Content-Type: application/json`",
+    )
 
 
 @pytest.mark.parametrize("media", ["application/json", "application/json; charset=utf-8", "application/ld+json"])

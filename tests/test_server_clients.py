@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving import Served, serving
 
-SCHEMA = {"type": "object", "properties": {"mood": {"enum": ["calm", "glad"]}}, "required": ["mood"]}
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"mood": {"enum": ["calm", "glad"]}}, "required": ["mood"]}
 CHAT: list[Any] = [{"role": "user", "content": "How are you?"}]
 
 
@@ -51,7 +51,10 @@ async def test_inference_client_follows_a_grammar_and_names_errors(served: Serve
 
     async with AsyncInferenceClient(served.url) as client:
         held = await client.text_generation(
-            "a", grammar={"type": "json", "value": SCHEMA}, return_full_text=False, max_new_tokens=30  # type: ignore[arg-type]
+            "a",
+            grammar={"type": "json", "value": SCHEMA},
+            return_full_text=False,
+            max_new_tokens=30,
         )
         assert json.loads(held)["mood"] in ("calm", "glad")
         with pytest.raises(ValidationError, match="strictly positive"):
@@ -74,17 +77,19 @@ async def test_inference_client_chats(served: Served) -> None:
 
     async with AsyncInferenceClient(base_url=served.url) as client:
         whole = await client.chat_completion(CHAT, max_tokens=9, seed=3, logprobs=True, top_logprobs=2)
-        assert whole.usage.completion_tokens == len(whole.choices[0].logprobs.content) == 9  # type: ignore[union-attr]
+        assert whole.usage.completion_tokens == len(whole.choices[0].logprobs.content) == 9
         wanted: Any = {"type": "json_schema", "json_schema": {"name": "mood", "schema": SCHEMA, "strict": True}}
         held = await client.chat_completion(CHAT, max_tokens=30, response_format=wanted)
         assert json.loads(held.choices[0].message.content or "")["mood"] in ("calm", "glad")
         options: Any = {"include_usage": True}
         chunks = [
             chunk
-            async for chunk in await client.chat_completion(CHAT, max_tokens=9, seed=3, stream=True, stream_options=options)
+            async for chunk in await client.chat_completion(
+                CHAT, max_tokens=9, seed=3, stream=True, stream_options=options
+            )
         ]
         assert "".join(one.choices[0].delta.content or "" for one in chunks[:-1]) == whole.choices[0].message.content
-        assert chunks[-1].usage.total_tokens == whole.usage.total_tokens  # type: ignore[union-attr]
+        assert chunks[-1].usage.total_tokens == whole.usage.total_tokens
 
 
 async def test_openai_client(served: Served) -> None:
@@ -95,16 +100,22 @@ async def test_openai_client(served: Served) -> None:
         whole = await client.chat.completions.create(model="tgi", messages=CHAT, max_completion_tokens=9, seed=3)
         text = whole.choices[0].message.content
         stream = await client.chat.completions.create(
-            model="tgi", messages=CHAT, max_completion_tokens=9, seed=3, stream=True, stream_options={"include_usage": True}
+            model="tgi",
+            messages=CHAT,
+            max_completion_tokens=9,
+            seed=3,
+            stream=True,
+            stream_options={"include_usage": True},
         )
         chunks = [chunk async for chunk in stream]
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == text
         assert chunks[-1].usage == whole.usage
+        wanted: Any = {"type": "json_schema", "json_schema": {"name": "mood", "schema": SCHEMA}}
         held = await client.chat.completions.create(
             model="tgi",
             messages=CHAT,
             max_tokens=30,
-            response_format={"type": "json_schema", "json_schema": {"name": "mood", "schema": SCHEMA}},
+            response_format=wanted,
         )
         assert json.loads(held.choices[0].message.content or "")["mood"] in ("calm", "glad")
         plain = await client.completions.create(model="tgi", prompt=["My dog", "Tea"], max_tokens=4, temperature=0)

@@ -14,11 +14,14 @@ import pytest
 from tests.serving import Served, serving
 from tests.tiny_model import make_tiny_model
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "maximum": 99, "minimum": 0},
-                   "married": {"type": "boolean"}, "likes": {"type": "array", "items": {"enum": ["tea", "chess"]},
-                                                            "maxItems": 2}},
+    "properties": {
+        "name": {"type": "string", "maxLength": 8},
+        "age": {"type": "integer", "maximum": 99, "minimum": 0},
+        "married": {"type": "boolean"},
+        "likes": {"type": "array", "items": {"enum": ["tea", "chess"]}, "maxItems": 2},
+    },
     "required": ["name", "age", "married"],
 }
 
@@ -50,7 +53,11 @@ async def test_generate_has_details_and_headers(served: Served) -> None:
     assert len(details["tokens"]) == 4
     assert details["prefill"] == []
     assert "top_tokens" not in details
-    assert (headers["x-prompt-tokens"], headers["x-generated-tokens"], headers["x-compute-characters"]) == ("3", "4", "6")
+    assert (headers["x-prompt-tokens"], headers["x-generated-tokens"], headers["x-compute-characters"]) == (
+        "3",
+        "4",
+        "6",
+    )
     for name in ("x-total-time", "x-validation-time", "x-queue-time", "x-inference-time", "x-time-per-token"):
         assert int(headers[name]) >= 0
 
@@ -78,7 +85,10 @@ async def test_the_root_lists_and_repeats_the_prompt(served: Served) -> None:
 async def test_a_stream_is_the_answer_in_pieces(served: Served) -> None:
     wanted = {"max_new_tokens": 20, "details": True, "seed": 3, "do_sample": True, "top_n_tokens": 1}
     whole = await served.generate("I grew up", **wanted)
-    events = [json.loads(one) for one in await served.events("/generate_stream", {"inputs": "I grew up", "parameters": wanted})]
+    events = [
+        json.loads(one)
+        for one in await served.events("/generate_stream", {"inputs": "I grew up", "parameters": wanted})
+    ]
     assert [one["index"] for one in events] == list(range(1, len(events) + 1))
     assert [one["token"] for one in events] == whole["details"]["tokens"]
     assert [one["top_tokens"] for one in events] == whole["details"]["top_tokens"]
@@ -92,7 +102,9 @@ async def test_stop_text_stays_and_may_lie_inside_tokens(served: Served) -> None
     text = free["generated_text"]
     place = next(at for at in range(8, len(text) - 1) if "\ufffd" not in text[at : at + 2])
     for stop in (text[place], text[place : place + 2]):
-        held = await served.generate("The train", max_new_tokens=60, seed=5, do_sample=True, stop=[stop, "never there"])
+        held = await served.generate(
+            "The train", max_new_tokens=60, seed=5, do_sample=True, stop=[stop, "never there"]
+        )
         assert held["details"]["finish_reason"] == "stop_sequence"
         assert held["generated_text"] == text[: text.index(stop) + len(stop)]
 
@@ -100,7 +112,10 @@ async def test_stop_text_stays_and_may_lie_inside_tokens(served: Served) -> None
 async def test_the_end_token_ends_and_is_counted(served: Served) -> None:
     end = served.service.tokenizer.encode("<|im_end|>")[0]
     answers = await asyncio.gather(
-        *(served.generate("My dog", max_new_tokens=300, seed=seed, do_sample=True, temperature=2.0) for seed in range(8))
+        *(
+            served.generate("My dog", max_new_tokens=300, seed=seed, do_sample=True, temperature=2.0)
+            for seed in range(8)
+        )
     )
     ended = [one for one in answers if one["details"]["finish_reason"] == "eos_token"]
     assert ended
@@ -122,7 +137,7 @@ async def test_best_of_takes_the_likelier(served: Served) -> None:
     (other,) = answer["details"]["best_of_sequences"]
 
     def mean(details: dict[str, Any]) -> float:
-        return sum(token["logprob"] for token in details["tokens"]) / len(details["tokens"])
+        return float(sum(token["logprob"] for token in details["tokens"])) / len(details["tokens"])
 
     assert mean(answer["details"]) >= mean(other)
 
@@ -130,17 +145,21 @@ async def test_best_of_takes_the_likelier(served: Served) -> None:
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_schema_is_kept(served: Served, seed: int) -> None:
     grammar = {"type": "json", "value": SCHEMA if seed % 2 else json.dumps(SCHEMA)}
-    answer = await served.generate("Ada:", grammar=grammar, seed=seed, do_sample=True, temperature=1.5, max_new_tokens=200)
+    answer = await served.generate(
+        "Ada:", grammar=grammar, seed=seed, do_sample=True, temperature=1.5, max_new_tokens=200
+    )
     assert answer["details"]["finish_reason"] == "eos_token"
     person = json.loads(answer["generated_text"])
-    assert set(person) <= set(SCHEMA["properties"])  # type: ignore[arg-type]
+    assert set(person) <= set(SCHEMA["properties"])
     assert set(person) >= {"name", "age", "married"}
     assert 0 <= person["age"] <= 99
 
 
 async def test_grammars_in_one_batch_do_not_disturb_one_another(served: Served) -> None:
     def ask(pattern: str, seed: int) -> Any:
-        return served.generate("x", grammar={"type": "regex", "value": pattern}, seed=seed, do_sample=True, max_new_tokens=30)
+        return served.generate(
+            "x", grammar={"type": "regex", "value": pattern}, seed=seed, do_sample=True, max_new_tokens=30
+        )
 
     patterns = ["(yes|no)", "[0-9]{3}-[a-f]{2}", "Größe: [1-5]"] * 4
     answers = await asyncio.gather(*(ask(pattern, seed) for seed, pattern in enumerate(patterns)))
@@ -159,7 +178,10 @@ async def test_grammars_in_one_batch_do_not_disturb_one_another(served: Served) 
         ({"type": "json", "value": []}, "grammar is not valid: "),
         ({"type": "json", "value": {"type": "object"}}, "Grammar must have a 'properties' field"),
         ({"type": "json", "value": {"properties": {"a": {"type": "nothing"}}}}, "cannot compile regex from schema: "),
-        ({"type": "json", "value": {"properties": {"a": {"$ref": "#/nowhere"}}}}, "cannot compile regex from schema: "),
+        (
+            {"type": "json", "value": {"properties": {"a": {"$ref": "#/nowhere"}}}},
+            "cannot compile regex from schema: ",
+        ),
     ],
 )
 async def test_a_bad_grammar_is_refused(served: Served, grammar: Any, message: str) -> None:
@@ -171,7 +193,10 @@ async def test_a_bad_grammar_is_refused(served: Served, grammar: Any, message: s
 
 async def test_errors_of_a_stream_are_events(served: Served) -> None:
     (event,) = await served.events("/generate_stream", {"inputs": "a", "parameters": {"top_p": 1.0}})
-    assert json.loads(event) == {"error": "Input validation error: `top_p` must be > 0.0 and < 1.0", "error_type": "validation"}
+    assert json.loads(event) == {
+        "error": "Input validation error: `top_p` must be > 0.0 and < 1.0",
+        "error_type": "validation",
+    }
     asked = {"messages": [{"role": "user", "content": "a"}], "stream": True, "top_p": 1.0}
     event, done = await served.events("/v1/chat/completions", asked)
     assert json.loads(event)["error"]["http_status_code"] == 422
@@ -182,7 +207,8 @@ async def test_the_extractor_answers_in_plain_text(served: Served) -> None:
     assert (await served.post("/generate", b"{}", **{"Content-Type": "text/plain"}))[0] == 415
     assert (await served.post("/generate", b"{", **{"Content-Type": "application/json"}))[0] == 400
     assert await served.post("/generate", {}) == (
-        422, "Failed to deserialize the JSON body into the target type: missing field `inputs` at line 1 column 2"
+        422,
+        "Failed to deserialize the JSON body into the target type: missing field `inputs` at line 1 column 2",
     )
     huge = io.BytesIO(json.dumps({"inputs": "a" * (2 * 1024 * 1024)}).encode())
     kind = {"Content-Type": "application/json"}
@@ -202,7 +228,8 @@ async def test_overload_is_told_at_once_and_hanging_up_frees_the_permit() -> Non
             while served.service.permits:
                 await asyncio.sleep(0.005)
             assert await served.post("/generate", long) == (
-                429, {"error": "Model is overloaded", "error_type": "overloaded"}
+                429,
+                {"error": "Model is overloaded", "error_type": "overloaded"},
             )
             (event,) = await served.events("/generate_stream", long)
             assert json.loads(event)["error_type"] == "overloaded"
@@ -210,7 +237,7 @@ async def test_overload_is_told_at_once_and_hanging_up_frees_the_permit() -> Non
                 task.cancel()
             await asyncio.gather(answer, stream, return_exceptions=True)
             async with asyncio.timeout(5):
-                while served.service.permits != 2:
+                while served.service.permits < 2:
                     await asyncio.sleep(0.005)
         text = served.service.metrics.text()
         assert 'tgi_request_failure{err="overloaded"} 4\n' in text
@@ -230,13 +257,23 @@ async def test_a_key_guards_posts() -> None:
 
 
 async def test_chat_and_its_stream(served: Served) -> None:
-    asked = {"messages": [{"role": "user", "content": "Do you cook?"}], "max_tokens": 12, "seed": 2, "logprobs": True,
-             "top_logprobs": 2, "n": 2}
+    asked = {
+        "messages": [{"role": "user", "content": "Do you cook?"}],
+        "max_tokens": 12,
+        "seed": 2,
+        "logprobs": True,
+        "top_logprobs": 2,
+        "n": 2,
+    }
     status, whole = await served.post("/v1/chat/completions", asked)
     assert (status, whole["object"], len(whole["choices"])) == (200, "chat.completion", 2)
     prompt = len((await served.post("/chat_tokenize", asked))[1]["tokenize_response"])
     written = sum(len(one["logprobs"]["content"]) for one in whole["choices"])
-    assert whole["usage"] == {"prompt_tokens": 2 * prompt, "completion_tokens": written, "total_tokens": 2 * prompt + written}
+    assert whole["usage"] == {
+        "prompt_tokens": 2 * prompt,
+        "completion_tokens": written,
+        "total_tokens": 2 * prompt + written,
+    }
     *events, last, done = await served.events(
         "/v1/chat/completions", {**asked, "stream": True, "stream_options": {"include_usage": True}}
     )
@@ -253,20 +290,26 @@ async def test_completions_take_one_prompt_or_several(served: Served) -> None:
     _, two = await served.post("/v1/completions", {"prompt": ["My dog", "Tea"], "temperature": 0, "max_tokens": 5})
     assert two["choices"][0] == one["choices"][0]
     assert two["usage"]["completion_tokens"] == 10
-    events = await served.events("/v1/completions", {"prompt": ["My dog", "Tea"], "temperature": 0, "max_tokens": 5, "stream": True})
+    events = await served.events(
+        "/v1/completions", {"prompt": ["My dog", "Tea"], "temperature": 0, "max_tokens": 5, "stream": True}
+    )
     texts = ["", ""]
     for event in map(json.loads, events[:-1]):
         texts[event["choices"][0]["index"]] += event["choices"][0]["text"]
     assert texts == [choice["text"] for choice in two["choices"]]
     assert (await served.post("/v1/completions", {"prompt": ["a"] * 5}))[1]["error_type"] == "batch size exceeded"
-    assert (await served.post("/v1/completions", {"prompt": "a", "suffix": "b"}))[1]["error_type"] == "suffix not supported"
+    assert (await served.post("/v1/completions", {"prompt": "a", "suffix": "b"}))[1][
+        "error_type"
+    ] == "suffix not supported"
 
 
 async def test_tools_are_refused_by_name(served: Served) -> None:
     asked = {"messages": [], "tools": [{"type": "function", "function": {"name": "f", "arguments": {}}}]}
     status, body = await served.post("/v1/chat/completions", asked)
     assert (status, body["error_type"]) == (422, "tool_error")
-    status, body = await served.post("/v1/chat/completions", {**asked, "response_format": {"type": "regex", "value": "a"}})
+    status, body = await served.post(
+        "/v1/chat/completions", {**asked, "response_format": {"type": "regex", "value": "a"}}
+    )
     assert body["error"] == "Tool error: Grammar and tools are mutually exclusive"
 
 
@@ -313,7 +356,8 @@ async def test_a_stopped_scheduler_is_unhealthy_and_refuses(served: Served) -> N
     await asyncio.to_thread(served.service.scheduler.stop)
     assert (await running)[0] in (200, 500)
     assert await served.post("/generate", {"inputs": "a"}) == (
-        500, {"error": "Incomplete generation", "error_type": "incomplete_generation"}
+        500,
+        {"error": "Incomplete generation", "error_type": "incomplete_generation"},
     )
     async with served.session.get(served.url + "/health") as answer:
         assert (answer.status, await answer.json()) == (503, {"error": "unhealthy", "error_type": "healthcheck"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def read(model: Llama, tokens: Sequence[int], *, cuts: Sequence[int] = ()) -> to
         cache.fit(len(tokens), 0)
         cache.open(0, len(tokens))
         edges = [0, *cuts, len(tokens)]
-        parts = [Part(0, low, tokens[low:high], True) for low, high in zip(edges, edges[1:], strict=False)]
+        parts = [Part(0, low, tokens[low:high], True) for low, high in pairwise(edges)]
         return torch.cat([model.prefill([part], cache)[0] for part in parts])
 
 

@@ -41,7 +41,10 @@ async def test_a_signal_lets_running_requests_finish() -> None:
     server = await start("--model", str(tiny_folder()), "--port", "0")
     url = await ready(server)
     async with aiohttp.ClientSession() as session:
-        body = {"inputs": "a", "parameters": {"max_new_tokens": 400, "grammar": {"type": "regex", "value": "[ab]{395}"}}}
+        body = {
+            "inputs": "a",
+            "parameters": {"max_new_tokens": 400, "grammar": {"type": "regex", "value": "[ab]{395}"}},
+        }
         async with session.post(url + "/generate_stream", json=body) as answer:
             await answer.content.readline()
             server.send_signal(signal.SIGTERM)
@@ -57,9 +60,12 @@ async def test_a_signal_lets_running_requests_finish() -> None:
 
 async def test_launch_serves_and_stops(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "server.log"
-    async with serve(tiny_folder(), log=log, concurrent=3) as url, aiohttp.ClientSession() as session:
-        async with session.get(url + "/info") as answer:
-            assert (await answer.json())["max_concurrent_requests"] == 3
+    async with (
+        serve(tiny_folder(), log=log, concurrent=3) as url,
+        aiohttp.ClientSession() as session,
+        session.get(url + "/info") as answer,
+    ):
+        assert (await answer.json())["max_concurrent_requests"] == 3
     assert log.exists()
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectionError):

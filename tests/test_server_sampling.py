@@ -15,7 +15,8 @@ from synthesis.server.sampling import Row, Sampler, Sampling, warp
 def row(*shares: float) -> Row:
     """Logits of these probabilities, with maximum 0."""
     logits = np.log(np.array(shares, dtype=np.float32))
-    return logits - logits.max()
+    highest: Row = logits - logits.max()
+    return highest
 
 
 def kept(scores: Row) -> list[int]:
@@ -70,12 +71,14 @@ def test_logprobs_are_taken_after_warping() -> None:
     choice = Sampler(Sampling(sample=True, top_k=1), [0], 3).choose(row(0.2, 0.5, 0.3), None, 3)
     assert (choice.token, choice.logprob, choice.top) == (1, 0.0, ((1, 0.0),))
     plain = Sampler(Sampling(), [0], 3).choose(row(0.2, 0.5, 0.3), None, 2)
-    assert plain.top == ((1, pytest.approx(math.log(0.5))), (2, pytest.approx(math.log(0.3))))
+    assert [number for number, _ in plain.top] == [1, 2]
+    assert [value for _, value in plain.top] == pytest.approx([math.log(0.5), math.log(0.3)])
 
 
 def test_a_mask_leaves_only_what_it_allows() -> None:
     choice = Sampler(Sampling(), [0], 3).choose(row(0.2, 0.5, 0.3), np.array([True, False, True]), 0)
-    assert (choice.token, choice.logprob) == (2, pytest.approx(math.log(0.6)))
+    assert choice.token == 2
+    assert choice.logprob == pytest.approx(math.log(0.6))
 
 
 def test_draws_follow_the_distribution_and_the_seed() -> None:

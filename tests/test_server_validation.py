@@ -36,8 +36,7 @@ def refusal(broken: dict[str, Any], *, stream: bool = False) -> str | None:
     try:
         check_parameters(GenerateRequest(broken.get("inputs", "a"), Parameters(**parameters), stream), LIMITS)
     except Refused as refused:
-        assert (refused.kind, refused.status) == ("validation", 422)
-        return refused.message.removeprefix("Input validation error: ")
+        return refused.message.removeprefix("Input validation error: ") if refused.status == 422 else refused.kind
     return None
 
 
@@ -64,8 +63,19 @@ def test_streams_are_checked_after_the_best_of_limit() -> None:
 
 @pytest.mark.parametrize(
     "fine",
-    [{}, {"best_of": 0}, {"frequency_penalty": -2.0}, {"frequency_penalty": 2.0}, {"top_n_tokens": 0}, {"seed": 0},
-     {"best_of": 2, "top_k": 1}, {"truncate": 99}, {"top_p": 0.999}, {"stop": ("a",) * 4}, {"seed": 2**64 - 1}],
+    [
+        {},
+        {"best_of": 0},
+        {"frequency_penalty": -2.0},
+        {"frequency_penalty": 2.0},
+        {"top_n_tokens": 0},
+        {"seed": 0},
+        {"best_of": 2, "top_k": 1},
+        {"truncate": 99},
+        {"top_p": 0.999},
+        {"stop": ("a",) * 4},
+        {"seed": 2**64 - 1},
+    ],
     ids=str,
 )
 def test_the_edges_are_inside(fine: dict[str, Any]) -> None:
@@ -81,7 +91,7 @@ def test_the_budget_is_what_is_left() -> None:
         "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 100. "
         "Given: 40 `inputs` tokens and 61 `max_new_tokens`"
     )
-    with pytest.raises(Refused, match="`inputs` must have less than 99 tokens. Given: 100"):
+    with pytest.raises(Refused, match=r"`inputs` must have less than 99 tokens\. Given: 100"):
         check_budget(Parameters(), 100, LIMITS)
 
 

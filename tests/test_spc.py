@@ -18,10 +18,10 @@ import pytest
 
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, from_json
-from synthesis.encoder import encode
+from synthesis.encoder import OFFLINE, encode
 from synthesis.engine import Engine, Info, Request
 from synthesis.engines.journal import Journal
-from synthesis.engines.scripted import Scripted
+from synthesis.engines.scripted import Scripted, spoken
 from synthesis.errors import ContextOverflow, UserError
 from synthesis.expansion import Expansion, Known, expand
 from synthesis.outcomes import Shard
@@ -114,7 +114,9 @@ async def test_a_whole_run(tmp_path: Path, small: Callable[..., Spc], preset: st
         assert [persona.name for persona in dialogue.personas] == (content["names"] if told else [None, None])
         assert dialogue.topic == (content["setting"] if told else None)
     stages = {stage["name"]: stage for stage in facts["stages"]}
-    assert sum(stage["requests"] for stage in facts["stages"]) >= len({request.key("m") for request in engine.requests})
+    assert sum(stage["requests"] for stage in facts["stages"]) >= len(
+        {request.key("m") for request in engine.requests}
+    )
     assert stages["generation"]["role"] == "generator"
     assert stages["comparison"]["role"] == "critic"
     assert ("negation" in stages) == (preset == "paper")
@@ -124,7 +126,9 @@ async def test_prompts_hold_what_they_should(tmp_path: Path, small: Callable[...
     engine = Scripted(clerk)
     await ran(planned(small(), tmp_path), engine)
     content = {row["id"]: row["content"] for row in rows(tmp_path, "seeds.jsonl")}
-    winners = {row["id"]: row["dialogue"] for row in rows(tmp_path, "rounds/1/0-of-1.jsonl") if row["outcome"] == "kept"}
+    winners = {
+        row["id"]: row["dialogue"] for row in rows(tmp_path, "rounds/1/0-of-1.jsonl") if row["outcome"] == "kept"
+    }
     asked = [request for request in engine.requests if request.stage == "generation"]
     assert {request.conversation for request in asked} == set(content)
     for request in asked:
@@ -192,7 +196,9 @@ async def test_a_bad_file_of_exemplars_costs_no_call(tmp_path: Path, small: Call
     path = tmp_path / "mine.jsonl"
     path.write_text('{"id": "x", "turns": [{"speaker": "User 1", "text": "Hi!"}]}\n')
     engine = Scripted(clerk)
-    with pytest.raises(UserError, match=r"exemplars .*mine\.jsonl: 'x' has 0 personas and the speakers User 1; expected"):
+    with pytest.raises(
+        UserError, match=r"exemplars .*mine\.jsonl: 'x' has 0 personas and the speakers User 1; expected"
+    ):
         await ran(planned(small(exemplars=str(path)), tmp_path / "run"), engine)
     assert not engine.requests
 
@@ -208,9 +214,9 @@ async def test_files_of_the_user_are_used(tmp_path: Path, small: Callable[..., S
     engine = Scripted(clerk)
     recipe = small(exemplars=str(csv), personas=str(personas), growth="0", rounds="1", profiles="60")
     await ran(planned(recipe, tmp_path / "run", 2), engine)
-    assert {trait for row in rows(tmp_path / "run", "seeds.jsonl") for side in row["content"]["traits"] for trait in side} <= (
-        set(ATTRIBUTES[-40:])
-    )
+    assert {
+        trait for row in rows(tmp_path / "run", "seeds.jsonl") for side in row["content"]["traits"] for trait in side
+    } <= (set(ATTRIBUTES[-40:]))
     asked = [prompt(request) for request in engine.requests if request.stage == "generation"]
     assert all("Snow at last!" in text and text.count("Example:") == 1 for text in asked)
     assert not any(request.stage == "query induction" for request in engine.requests)
@@ -264,8 +270,6 @@ async def test_an_unreadable_verdict_never_passes() -> None:
 
 
 async def test_what_is_cut_off_is_dropped() -> None:
-    from synthesis.engines.scripted import spoken
-
     def wordy(request: Request) -> Any:
         if request.stage == "generation":
             return dataclasses.replace(spoken(clerk(request), request), finish_reason="length")
@@ -333,7 +337,7 @@ def test_exemplars_join_or_replace() -> None:
 
 # ---- expansion, with the real encoder -------------------------------------------------------------------------------
 
-HOW = Expansion(Sampling(0.7), Spc.encoder, 2, 0.5, 4, 0.9, 2, None, 6.0)
+HOW = Expansion(Sampling(0.7), OFFLINE, 2, 0.5, 4, 0.9, 2, None, 6.0)
 
 
 def test_vectors_are_unit_and_near_for_near_sentences() -> None:
@@ -349,11 +353,11 @@ def test_an_encoder_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_known_texts_are_not_taken_twice() -> None:
-    known = Known(["I have two dogs."], Spc.encoder, 0.9)
+    known = Known(["I have two dogs."], OFFLINE, 0.9)
     assert known.add(["I own two dogs.", "I fly kites.", "I fly kites."]) == ["I fly kites."]
     assert known.texts == ["I have two dogs.", "I fly kites."]
     assert known.vectors.shape[0] == 2
-    assert Known([], Spc.encoder, 0.9).add(["I fly kites."]) == ["I fly kites."]
+    assert Known([], OFFLINE, 0.9).add(["I fly kites."]) == ["I fly kites."]
 
 
 async def test_attributes_grow_by_what_is_wanted() -> None:

@@ -20,11 +20,6 @@ from training.embedded_talks import Talk, introduced, talks, window
 from training.models import Shape, new_model, train_tokenizer
 from training.statements import clean, longest_copy, negated, overlap, statement
 
-# transformers and trl warn of their own deprecations when a trainer is made
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*is deprecated and will be removed in v6:FutureWarning:transformers"),
-]
-
 NAMES = ["Mina", "Jonas", "Petra", "Abel", "Ruth", "Noor"]
 SPARE = ["I keep bees on a flat roof.", "I have never seen the sea.", "My aunt sells violins.", "I fear geese."]
 
@@ -269,7 +264,8 @@ def test_negation(sentence: str, opposite: str | None) -> None:
 @pytest.mark.parametrize(
     ("sentence", "found"),
     [
-        ("Yeah, I love horror films!", "I love horror films."),
+        ("I love horror films!", "I love horror films."),
+        ("Yeah, I love horror films!", None),
         ("I love football because it is fast.", "I love football."),
         ("I think so.", None),
         ("I saw it yesterday.", None),

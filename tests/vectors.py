@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -31,3 +31,10 @@ def attributes(categories: Sequence[int], alike: Sequence[tuple[int, int]] = ())
     for first, second in alike:
         vectors[second] = 0.95 * vectors[first] + np.sqrt(1 - 0.95**2) * vectors[second]
     return Attributes([f"I am number {at}." for at in range(len(categories))], list(categories), vectors)
+
+
+def waits(mean: float, seed: int = 0) -> Iterator[float]:
+    """Seconds to wait, one after another, drawn evenly from nothing to twice `mean`."""
+    rng = Random(seed)
+    while True:
+        yield rng.uniform(0, 2 * mean)

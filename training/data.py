@@ -8,7 +8,7 @@ example, from which transformers derives a mask that keeps them apart (with SDPA
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -132,53 +132,62 @@ def pack(examples: Sequence[Encoded], length: int, rng: Random) -> list[list[Enc
     return rows
 
 
-def batches(examples: Sequence[Encoded], lengths: Sequence[int], tokens: int, seed: int) -> Dataset:
+def batches(
+    examples: Sequence[Encoded], lengths: Sequence[int], tokens: int, seed: int, weights: Mapping[str, float]
+) -> Dataset:
     """Whole training steps of about `tokens` tokens: each holds rows of one of `lengths`, in random order.
 
-    Short examples go into short rows, where attention costs less. Columns: length, and by row input_ids, labels and
-    position_ids, without padding.
+    Short examples go into short rows, where attention costs less. `weights`: by task, how much a covered token counts,
+    1 for tasks not named; scaled to a mean of 1 over all covered tokens. Columns: length, and by row, without padding,
+    input_ids, labels, position_ids and weights.
     """
     from datasets import Dataset, Features, List, Value
 
     rng = Random(seed)
     made = []
     lower = 0
+    counts = [(sum(example.mask), weights.get(example.task, 1.0)) for example in examples]
+    mean = sum(count * weight for count, weight in counts) / max(1, sum(count for count, _ in counts))
     for length in sorted(lengths):
         fitting = [example for example in examples if lower < len(example.ids) <= length]
         rows = pack(fitting, length, rng)
         rng.shuffle(rows)
         size = max(1, tokens // length)
-        made += [_batch(rows[at : at + size], length) for at in range(0, len(rows), size)]
+        made += [_batch(rows[at : at + size], length, weights, mean) for at in range(0, len(rows), size)]
         lower = length
     rng.shuffle(made)
-    nested = List(List(Value("int32")))
-    features = Features({"length": Value("int32"), **dict.fromkeys(FIELDS, nested)})
-    return Dataset.from_list(made, features=features)
+    whole, parts = List(List(Value("int32"))), List(List(Value("float32")))
+    columns = {name: parts if name == "weights" else whole for name in FIELDS}
+    return Dataset.from_list(made, features=Features({"length": Value("int32"), **columns}))
 
 
-FIELDS = ("input_ids", "labels", "position_ids")
+FIELDS = ("input_ids", "labels", "position_ids", "weights")
 
 
-def _batch(rows: Sequence[Sequence[Encoded]], length: int) -> dict[str, Any]:
+def _batch(
+    rows: Sequence[Sequence[Encoded]], length: int, weights: Mapping[str, float], mean: float
+) -> dict[str, Any]:
     labels = [[one if on else IGNORED for e in row for one, on in zip(e.ids, e.mask, strict=True)] for row in rows]
     return {
         "length": length,
         "input_ids": [[one for e in row for one in e.ids] for row in rows],
         "labels": labels,
         "position_ids": [[at for e in row for at in range(len(e.ids))] for row in rows],
+        "weights": [[weights.get(e.task, 1.0) / mean for e in row for _ in e.ids] for row in rows],
     }
 
 
 def collate(items: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    """Tensors input_ids, labels and position_ids, each (rows, length); padding is a document of its own."""
+    """Tensors of FIELDS, each (rows, length); padding is a document of its own."""
     import torch
 
     length = max(item["length"] for item in items)
-    columns: dict[str, list[list[int]]] = {name: [] for name in FIELDS}
+    columns: dict[str, list[list[float]]] = {name: [] for name in FIELDS}
     for item in items:
-        for ids, labels, positions in zip(*(item[name] for name in FIELDS), strict=True):
+        for ids, labels, positions, weights in zip(*(item[name] for name in FIELDS), strict=True):
             rest = length - len(ids)
             columns["input_ids"].append(ids + [pad] * rest)
             columns["labels"].append(labels + [IGNORED] * rest)
             columns["position_ids"].append(positions + list(range(rest)))
+            columns["weights"].append(weights + [0.0] * rest)
     return {name: torch.tensor(values) for name, values in columns.items()}

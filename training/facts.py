@@ -14,7 +14,8 @@ from training.data import Encoded
 
 HYPERPARAMETERS = (
     "learning_rate", "matrix_rate", "adam_beta1", "adam_beta2", "weight_decay", "max_grad_norm", "lr_scheduler_type",
-    "lr_scheduler_kwargs", "warmup_steps", "max_steps", "step_tokens", "row_lengths", "seed", "bf16",
+    "lr_scheduler_kwargs", "warmup_steps", "max_steps", "step_tokens", "row_lengths", "weights",
+    "weights_from", "seed", "bf16",
 )  # fmt: skip
 PACKAGES = ("torch", "transformers", "trl", "tokenizers", "accelerate")
 

@@ -37,6 +37,10 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
     step_tokens: int = field(default=4608, metadata={"help": "Tokens, padding included, of a step on one device."})
     eval_examples: int = field(default=0, metadata={"help": "Held-out examples used while training; 0: all."})
     matrix_rate: float = field(default=0.0, metadata={"help": "Muon's rate for hidden matrices; 0: AdamW for all."})
+    weights: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "Weight of a covered token by task; 1 for tasks not named."}
+    )
+    weights_from: int = field(default=0, metadata={"help": "First step with weights; before, all tokens count alike."})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: as torch decides."})
     facts_file: str = field(default="", metadata={"help": "Facts of the data, copied into the run's facts.json."})
 
@@ -58,14 +62,18 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Negative log-likelihood of the covered tokens alone; trl's also measures entropy, dear on a CPU."""
+        """Negative log-likelihood of the covered tokens alone; trl's also measures entropy, dear on a CPU.
+
+        Weighted by task while training from `weights_from` on; evaluation is never weighted.
+        """
         labels = inputs["labels"][:, 1:]
         covered = labels != IGNORED
-        outputs = model(**{key: value for key, value in inputs.items() if key != "labels"}, use_cache=False)
-        losses = torch.nn.functional.cross_entropy(
-            outputs.logits[:, :-1][covered].float(), labels[covered], reduction="sum"
-        )
-        loss = losses / (covered.sum() if num_items_in_batch is None else num_items_in_batch)
+        outputs = model(**{name: inputs[name] for name in ("input_ids", "position_ids")}, use_cache=False)
+        logits = outputs.logits[:, :-1][covered].float()
+        losses = torch.nn.functional.cross_entropy(logits, labels[covered], reduction="none")
+        if model.training and self.state.global_step >= self.args.weights_from:
+            losses = losses * inputs["weights"][:, 1:][covered]
+        loss = losses.sum() / (covered.sum() if num_items_in_batch is None else num_items_in_batch)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
@@ -78,11 +86,12 @@ def task_losses(model: PreTrainedModel, examples: list[Encoded], args: SftArgume
     model.eval()
     for task in sorted({example.task for example in examples}):
         made = batches(
-            [example for example in examples if example.task == task], args.row_lengths, args.step_tokens, 0
+            [example for example in examples if example.task == task], args.row_lengths, args.step_tokens, 0, {}
         )
         for batch in DataLoader(made, batch_size=1, collate_fn=partial(collate, pad=pad)):
             inputs = {key: value.to(model.device) for key, value in batch.items()}
             labels = inputs.pop("labels")[:, 1:]
+            del inputs["weights"]
             with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16):
                 logits = model(**inputs, use_cache=False).logits[:, :-1]
             covered = labels != IGNORED
@@ -112,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = mask_report(train, tokenizer)
     held_out = encode(read_examples(Path(args.eval_file)), tokenizer, max(args.row_lengths)) if args.eval_file else []
     watched = held_out[: args.eval_examples or None]
-    steps = batches(train, args.row_lengths, args.step_tokens, args.seed)
+    steps = batches(train, args.row_lengths, args.step_tokens, args.seed, args.weights)
     if args.process_index == 0:
         print(report)
         print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
@@ -122,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model=model,
         args=args,
         train_dataset=steps,
-        eval_dataset=batches(watched, args.row_lengths, args.step_tokens, args.seed) if watched else None,
+        eval_dataset=batches(watched, args.row_lengths, args.step_tokens, args.seed, {}) if watched else None,
         data_collator=partial(collate, pad=tokenizer.pad_token_id),
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),

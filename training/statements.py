@@ -47,7 +47,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[.!?])\s+", text) if part]
 
 
-_OPENS = re.compile(r"^(?:(?:yes|yeah|no|well|oh|and|but|so|actually|haha|ok|okay)[,!]?\s+)?((?:I|I'm|I've|My)\s.*)$")
+_OPENS = re.compile(r"^(?:I|I'm|I've|My)\s.*$")
 _FILLER = re.compile(
     r"^I(?:'m| am| was| have|'ve)? (?:think|thought|guess|agree|know|knew|mean|see|bet|hope|wish|wonder|suppose|heard|"
     r"hear|feel|do|did|don't|didn't|can't|could|would|will|wonder|believe|sure|not sure|glad|sorry|happy|surprised|"
@@ -65,10 +65,9 @@ _TAIL = re.compile(r"(?:,| because| but| so| though| if| when)\s.*$", re.IGNOREC
 
 def statement(sentence: str) -> str | None:
     """A sentence that says something of the speaker and stands alone, 3 to 15 words, ended by a full stop, or None."""
-    match = _OPENS.match(sentence)
-    if not match or "?" in sentence or '"' in sentence:
+    if not _OPENS.match(sentence) or "?" in sentence or '"' in sentence:
         return None
-    body = _TAIL.sub("", match[1]).rstrip(".!, ")
+    body = _TAIL.sub("", sentence).rstrip(".!, ")
     if not 3 <= len(body.split()) <= 15 or _FILLER.match(body) or _POINTS_AWAY.search(body):
         return None
     return f"{body}."

@@ -102,6 +102,35 @@ $conversation
 
 HERE = Path(__file__).parent
 
+IMPROVED: dict[str, Any] = {
+    "style": "improved",
+    "consistency": "engine",
+    "wave": 10,
+    "low": 8,
+    "high": 16,
+    "temperature": 0.9,
+    "top_k": None,
+    "top_p": 0.95,
+    "critic_temperature": None,
+    "critic_top_k": None,
+    "swap": True,
+    "incumbent": True,
+    "hygiene": True,
+}
+
+LAPTOP: dict[str, Any] = {
+    "growth": 0.2,
+    "query_steps": 20,
+    "iterations": 10,
+    "cluster_size": 9.0,
+    "profiles": 120,
+    "candidates": 2,
+    "exemplars_per_prompt": 1,
+    "length": 384,
+    "temperature": 0.7,
+    "top_p": 0.9,
+}
+
 _LEAST = {
     **dict.fromkeys(("rounds", "candidates", "profile_size", "length", "wave", "profiles", "pairs_per_profile"), 1),
     **dict.fromkeys(("query_steps", "iterations", "growth", "similarity", "exemplars_per_prompt", "resamples"), 0),
@@ -139,45 +168,8 @@ class Spc:
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
-        "improved": {
-            "style": "improved",
-            "low": 8,
-            "high": 16,
-            "top_k": None,
-            "top_p": 0.95,
-            "temperature": 0.9,
-            "critic_temperature": None,
-            "critic_top_k": None,
-            "swap": True,
-            "incumbent": True,
-            "hygiene": True,
-            "consistency": "engine",
-            "wave": 10,
-            "length": 1024,
-        },
-        "laptop": {
-            "style": "improved",
-            "low": 8,
-            "high": 16,
-            "top_k": None,
-            "top_p": 0.9,
-            "temperature": 0.7,
-            "critic_temperature": None,
-            "critic_top_k": None,
-            "swap": True,
-            "incumbent": True,
-            "hygiene": True,
-            "consistency": "engine",
-            "wave": 10,
-            "length": 384,
-            "candidates": 2,
-            "exemplars_per_prompt": 1,
-            "query_steps": 20,
-            "growth": 0.2,
-            "iterations": 10,
-            "cluster_size": 9.0,
-            "profiles": 120,
-        },
+        "improved": IMPROVED,
+        "laptop": IMPROVED | LAPTOP,
     }
 
     personas: Path = HERE / "spc_personas.jsonl"

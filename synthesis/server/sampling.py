@@ -68,9 +68,8 @@ class Sampler:
         if self._settings.sample:
             scores = warp(scores, self._settings)
         weights = np.exp(scores)
-        cumulative = np.cumsum(weights, dtype=np.float64)
-        token = self._draw(cumulative) if self._settings.sample else int(scores.argmax())
-        logprobs = scores - np.float32(np.log(cumulative[-1]))
+        token = self._draw(weights) if self._settings.sample else int(scores.argmax())
+        logprobs = scores - np.float32(np.log(weights.sum(dtype=np.float64)))
         self._remember(token)
         return Choice(token, float(logprobs[token]), _likeliest(logprobs, top))
 
@@ -96,13 +95,13 @@ class Sampler:
         green: NDArray[np.int64] = drawn.numpy()
         return green
 
-    def _draw(self, cumulative: NDArray[np.float64]) -> int:
+    def _draw(self, weights: Row) -> int:
         """Inverse transform of one uniform number with 53 bits."""
+        possible = np.flatnonzero(weights)
+        cumulative = np.cumsum(weights[possible], dtype=np.float64)
         point = (int(self._stream.random_raw()) >> 11) * 2.0**-53 * cumulative[-1]
         place = int(np.searchsorted(cumulative, point, side="right"))
-        if place >= len(cumulative):  # the product rounded up to the total
-            place = int(np.searchsorted(cumulative, cumulative[-1], side="left"))
-        return place
+        return int(possible[min(place, len(possible) - 1)])
 
     def _remember(self, token: int) -> None:
         self._last = token
@@ -135,7 +134,8 @@ def _probabilities(scores: Row) -> NDArray[np.float64]:
 def _nucleus(scores: Row, mass: float) -> Row:
     """The fewest likeliest tokens that reach `mass` (Holtzman et al. 2020)."""
     probabilities = _probabilities(scores)
-    falling = np.sort(probabilities)[::-1]
+    # all tokens below this share weigh less than 1 - mass together, so none of them is needed
+    falling = np.sort(probabilities[probabilities >= (1 - mass) / len(probabilities)])[::-1]
     place = int(np.searchsorted(np.cumsum(falling), mass))
     least = falling[min(place, len(falling) - 1)]
     kept: Row = np.where(probabilities < least, np.float32(-np.inf), scores)
