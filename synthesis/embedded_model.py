@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from synthesis.errors import Failure, UserError
 
 NAME = "parley-embedded"
+_HUB_ID = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)?")
 SHIPPED = Path(__file__).parent / "embedded"
 
 
@@ -20,6 +22,8 @@ def chosen(name: str | None) -> tuple[Path, str]:
     if name in (None, "embedded", NAME):
         return SHIPPED, NAME
     folder = Path(str(name)).expanduser()
+    if not folder.is_dir() and not _HUB_ID.fullmatch(str(name)):
+        raise UserError(f"--model {name} is not a folder, nor an id of the Hub such as org/name")
     return (folder, folder.resolve().name) if folder.is_dir() else (_fetched(str(name)), str(name))
 
 

@@ -14,10 +14,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
-from synthesis.errors import UserError
+from synthesis.embedded_model import chosen
+from synthesis.errors import ParleyError, UserError
 from synthesis.server.checkpoint import read_shape, weight_files
 
 GRACE = 5.0  # seconds that running requests have to finish when the server is told to stop
@@ -27,8 +27,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="python -m synthesis.server", description=(__doc__ or "").partition("\n\n")[0])
     add = made.add_argument
-    add("--model", type=Path, required=True, help="folder with config.json, model.safetensors, tokenizer.json")
-    add("--model-id", help="the name that /info and /v1/models give (default: the folder's name)")
+    add("--model", default="embedded", help="folder with config.json, model.safetensors, tokenizer.json, or a Hub id")
+    add("--model-id", help="the name that /info and /v1/models give (default: the folder's name, or the id)")
     add("--host", default="127.0.0.1", help="address to listen on; another one opens the server to the network")
     add("--port", type=int, default=3000, help="port, 0 for a free one")
     add("--max-concurrent-requests", type=int, default=128, help="more are refused at once with 429")
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(given)
         with contextlib.closing(_bind(given.host, given.port)) as listener:
             asyncio.run(_serve(given, listener))
-    except UserError as error:
+    except ParleyError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     return 0
@@ -76,8 +76,9 @@ def _check(given: argparse.Namespace) -> None:
         raise UserError(f"--prefix-cache-mb must be at least 0, got {given.prefix_cache_mb}")
     if not 0 <= given.port < 65536:
         raise UserError(f"--port must be between 0 and 65535, got {given.port}")
-    read_shape(given.model)  # a wrong folder is told before anything heavy is imported
-    weight_files(given.model)
+    folder, _ = chosen(given.model)
+    read_shape(folder)  # a wrong folder is told before anything heavy is imported
+    weight_files(folder)
 
 
 def _bind(host: str, port: int) -> socket.socket:

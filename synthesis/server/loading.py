@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from synthesis.embedded_model import chosen
 from synthesis.errors import UserError
 from synthesis.server.checkpoint import digest, read_shape
 from synthesis.server.metrics import Metrics
@@ -19,7 +20,7 @@ def load(given: argparse.Namespace) -> Service:
     """Load what `given` names (see `__main__.parser`); raises UserError for what cannot be served."""
     import torch
 
-    folder = given.model
+    folder, name = chosen(given.model)
     shape = read_shape(folder)
     limits = limits_for(given, shape.context)
     torch.set_num_threads(given.threads)
@@ -35,8 +36,7 @@ def load(given: argparse.Namespace) -> Service:
         threads=given.threads,
     )
     template = ChatTemplate(folder, tokenizer)
-    name = given.model_id or folder.resolve().name
-    return Service(name, digest(folder), limits, tokenizer, template, scheduler, metrics)
+    return Service(given.model_id or name, digest(folder), limits, tokenizer, template, scheduler, metrics)
 
 
 def limits_for(given: argparse.Namespace, context: int) -> Limits:
