@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from random import Random
 from typing import Any, TypeVar
 
 from synthesis.dialogue import Stage
 from synthesis.engine import Engine, Reply, Request
-from synthesis.errors import EngineError, ReadingError
+from synthesis.errors import ReadingError, RequestRefused
 from synthesis.recipe import draw_seed
 
 T = TypeVar("T")
@@ -37,17 +37,32 @@ async def ask(engine: Engine, request: Request, read: Callable[[str], T], rng: R
     raise ValueError(f"tries must be at least 1, got {tries}")
 
 
-async def together(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """Results in order of the calls. When some fail, the first in that order is raised, once all have ended.
+async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results in order of the calls, which run side by side.
 
-    `asyncio.gather` raises whichever fails first and leaves the others running: who is quickest would show in reasons
-    and accounts.
+    When some cannot be read or are refused, the first in order is raised once all have ended: with `asyncio.gather`,
+    which raises what fails first and leaves the others running, it would show in reasons and accounts who is quickest.
+    Any other error, such as an endpoint that is gone, is raised at once, and the others are cancelled.
     """
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
+
+    async def held(call: Coroutine[Any, Any, T]) -> T | ReadingError | RequestRefused:
+        try:
+            return await call
+        except (ReadingError, RequestRefused) as error:
+            return error
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(held(call)) for call in calls]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    results: list[T] = []
+    for task in tasks:
+        result = task.result()
+        if isinstance(result, (ReadingError, RequestRefused)):
             raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+        results.append(result)
+    return results
 
 
 def _seeded(request: Request, attempt: int, rng: Random) -> Request:
@@ -64,12 +79,9 @@ class Account:
         self._stages: dict[str, dict[str, Any]] = {}
 
     async def __call__(self, request: Request) -> Reply:
-        try:
-            reply = await self._engine(request)
-        except EngineError:
-            self.add(request.stage, request.role, sampling(request), 1, 0, 0)
-            raise
-        self.add(request.stage, request.role, sampling(request), 1, reply.tokens_in, reply.tokens_out)
+        self.add(request.stage, request.role, sampling(request), 1, 0, 0)  # now, for it may fail, or others be quicker
+        reply = await self._engine(request)
+        self.add(request.stage, request.role, sampling(request), 0, reply.tokens_in, reply.tokens_out)
         return reply
 
     def add(self, name: str, role: str, how: Mapping[str, Any], requests: int, into: int, out: int) -> None:

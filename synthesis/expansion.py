@@ -7,14 +7,14 @@ is there.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synthesis import personas
+from synthesis.asking import together
 from synthesis.encoder import clusters, encode
 from synthesis.engine import Engine
 from synthesis.errors import ReadingError
@@ -123,10 +123,13 @@ async def _grow(
             break
 
 
-async def _read(calls: Sequence[object]) -> list[str]:
+async def _read(calls: Sequence[Coroutine[Any, Any, str]]) -> list[str]:
     """Results in order of the calls; a reply that could not be read leaves none: the set just grows more slowly."""
-    results = await asyncio.gather(*calls, return_exceptions=True)  # type: ignore[call-overload]
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, ReadingError):
-            raise result
-    return [result for result in results if isinstance(result, str)]
+
+    async def readable(call: Coroutine[Any, Any, str]) -> str | None:
+        try:
+            return await call
+        except ReadingError:
+            return None
+
+    return [text for text in await together(map(readable, calls)) if text is not None]

@@ -1,4 +1,4 @@
-"""Writes a file larger than the process may write, as on a full disk: `python -m tests.full_disk_worker FOLDER KIND`."""
+"""Writes more than the process may, as on a full disk: `python -m tests.full_disk_worker FOLDER jsonl|writer`."""
 
 from __future__ import annotations
 

@@ -62,6 +62,9 @@ def at_import_time(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield node
 
 
+PROMPT = [path for path in files("synthesis", "builders", "cards") if not name_of(path).startswith(SERVED)]
+
+
 def inside(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
@@ -105,10 +108,8 @@ def test_only_recipes_and_the_command_line_know_recipes() -> None:
     assert not offenders([path for path in files("synthesis") if path.parent.name != "recipes"], *named)
 
 
-@pytest.mark.parametrize("path", files("synthesis", "builders", "cards"), ids=name_of)
+@pytest.mark.parametrize("path", PROMPT, ids=name_of)
 def test_large_libraries_are_imported_when_they_are_needed(path: Path) -> None:
-    if name_of(path).startswith(SERVED):
-        pytest.skip("a process of its own")
     roots = {name.partition(".")[0] for node in at_import_time(tree(path).body) for name in imported(node)}
     assert roots & LAZY <= EAGER.get(name_of(path), set())
 

@@ -16,7 +16,7 @@ from synthesis.engine import Reply, Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import ReadingError, RequestRefused, Unavailable
 from synthesis.personas import GREEDY, Sampling
-from synthesis.reading import verdict
+from synthesis.reading import USERS, verdict
 from tests.vectors import Dawdling
 
 SAMPLED = Sampling(0.7, 40)
@@ -176,6 +176,27 @@ async def test_verdicts_that_cannot_be_read_raise_after_three_tries() -> None:
     assert len(engine.requests) == 6
 
 
+async def test_whose_verdict_comes_first_shows_neither_in_the_reason_nor_in_the_account() -> None:
+    class Mystery:
+        def __init__(self, slow: str) -> None:
+            self._slow = slow
+
+        async def __call__(self, request: Request) -> Reply:
+            user = prompt(request).partition("What is true of ")[2][:6]
+            await asyncio.sleep(0.005 * (user == self._slow))
+            return Reply(f"{user} is a mystery.", "eos_token", 9, 4)
+
+    found = []
+    for slow in USERS:
+        account = Account(Mystery(slow))
+        with pytest.raises(ReadingError) as caught:
+            await critics.unfaithful(account, THREE[0], Random(0))
+        found.append((caught.value.raw, account.stages()))
+    assert found[0] == found[1]
+    assert found[0][0] == "User 1 is a mystery."
+    assert found[0][1][0].requests == 6
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [("No. All fits.", None), ("Yes. User 1 hates bees.", "contradiction: by the published critic")],
@@ -220,14 +241,19 @@ async def test_an_account_counts_what_failed_too() -> None:
 async def test_together_waits_for_all_and_raises_the_first_in_order() -> None:
     ended: list[str] = []
 
-    async def call(name: str, seconds: float, error: Exception | None) -> str:
+    async def call(name: str, seconds: float, error: Exception | None = None) -> str:
         await asyncio.sleep(seconds)
         ended.append(name)
         if error:
             raise error
         return name
 
-    assert await together([call("a", 0.01, None), call("b", 0, None)]) == ["a", "b"]
-    with pytest.raises(LookupError):
-        await together([call("c", 0.02, LookupError()), call("d", 0, OSError()), call("e", 0.03, None)])
+    assert await together([call("a", 0.01), call("b", 0)]) == ["a", "b"]
+    with pytest.raises(ReadingError, match="late"):
+        await together(
+            [call("c", 0.02, ReadingError("late", "")), call("d", 0, RequestRefused("no")), call("e", 0.03)]
+        )
     assert ended == ["b", "a", "d", "c", "e"]
+    with pytest.raises(Unavailable):
+        await together([call("f", 60), call("g", 0, Unavailable("gone"))])
+    assert ended[5:] == ["g"], "nobody waits for an endpoint that is gone"

@@ -15,7 +15,7 @@ import pytest
 from synthesis.errors import UserError
 from synthesis.reading import transcript
 from training import embedded_tasks as tasks
-from training.data import IGNORED, Encoded, collate, encode, mask_report, pack, read_examples
+from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, pack, read_examples
 from training.embedded_talks import Talk, introduced, talks, window
 from training.models import Shape, new_model, train_tokenizer
 from training.statements import clean, longest_copy, negated, overlap, statement
@@ -119,10 +119,20 @@ def test_packing_refuses_what_does_not_fit() -> None:
 
 def test_collate_pads_with_masked_tokens_of_a_document_of_their_own() -> None:
     item = {"length": 6, "input_ids": [[7, 8, 7]], "labels": [[IGNORED, 8, IGNORED]], "position_ids": [[0, 1, 0]]}
+    item["weights"] = [[0.5, 0.5, 2.0]]
     tensors = {name: value.tolist() for name, value in collate([item], pad=0).items()}
     assert tensors["input_ids"] == [[7, 8, 7, 0, 0, 0]]
     assert tensors["labels"] == [[IGNORED, 8, IGNORED, IGNORED, IGNORED, IGNORED]]
     assert tensors["position_ids"] == [[0, 1, 0, 0, 1, 2]]
+    assert tensors["weights"] == [[0.5, 0.5, 2.0, 0.0, 0.0, 0.0]]
+
+
+def test_weights_of_tasks_have_a_mean_of_one_over_covered_tokens() -> None:
+    made = batches([encoded(7, "talk"), encoded(3, "verdict")], [16], 16, 0, {"verdict": 5.0})
+    row = zip(made[0]["labels"][0], made[0]["weights"][0], strict=True)
+    counted = sorted(weight for label, weight in row if label != IGNORED)
+    # six tokens of weight 1 and two of weight 5: a mean of 2 before scaling
+    assert counted == pytest.approx([0.5] * 6 + [2.5] * 2)
 
 
 def test_packed_examples_do_not_see_each_other(tokenizer: Any) -> None:
@@ -218,6 +228,8 @@ def test_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(run_folder: 
     again = sft(run_folder, "again")
     facts = json.loads((again / "facts.json").read_text())
     assert facts["steps"] == 6
+    assert facts["seconds"] >= 0
+    assert facts["tokens_seen"] > 0
     assert [point["step"] for point in facts["curve"]] == [1, 2, 3, 4, 5, 6]
     assert facts["curve"][-1]["loss"] < facts["curve"][0]["loss"]
     first, second = (load_file(folder / "model.safetensors") for folder in (whole, again))

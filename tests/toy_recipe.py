@@ -1,4 +1,4 @@
-"""A recipe of a few lines for tests of the runner: one line said by each of two speakers, in as many rounds as asked."""
+"""A recipe of a few lines for tests of the runner: two speakers say a line each, in as many rounds as asked."""
 
 from __future__ import annotations
 

@@ -62,10 +62,8 @@ def hardware(trainer: Any) -> str:
     return f"{count * torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()}), no accelerator"
 
 
-def run_facts(
-    trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str, Any], seconds: float
-) -> dict[str, Any]:
-    """Everything about a finished run; `seconds` as counted over all its parts when it was resumed."""
+def run_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything about a finished run, its interrupted parts included."""
     args, config = trainer.args, trainer.model.config
     given = json.loads(Path(args.facts_file).read_text(encoding="utf-8")) if args.facts_file else {"data": []}
     shape = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -84,7 +82,7 @@ def run_facts(
         "steps": steps,
         "epochs": round(steps / per_epoch, 3),
         "tokens_seen": round(packed * steps / per_epoch),
-        "seconds": round(seconds),
+        "seconds": round(max(entry.get("seconds", 0.0) for entry in trainer.state.log_history)),
         "hardware": hardware(trainer),
         "curve": curve(trainer.state.log_history),
         "evaluation": dict(evaluation),

@@ -59,6 +59,13 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
             )
         return super().create_optimizer(model) if self.optimizer is None else self.optimizer
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the seconds trained so far, those before a resumption included."""
+        if not hasattr(self, "began"):
+            before = [entry["seconds"] for entry in self.state.log_history if "seconds" in entry]
+            self.began = time.monotonic() - max(before, default=0.0)
+        super().log({**logs, "seconds": round(time.monotonic() - self.began, 1)}, start_time)
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -136,17 +143,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
     )
-    began = time.monotonic()
     last = get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
     trainer.train(resume_from_checkpoint=last)
-    seconds = time.monotonic() - began
     trainer.save_model()
     if not trainer.is_world_process_zero():
         return
 
     # Evaluation on everything held out, and the facts of the run
     evaluation = task_losses(trainer.model, held_out, args, tokenizer.pad_token_id) if held_out else {}
-    facts = run_facts(trainer, train, evaluation, seconds)
+    facts = run_facts(trainer, train, evaluation)
     (Path(args.output_dir) / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     print(json.dumps(evaluation, indent=1))
 
