@@ -113,7 +113,7 @@ def _misshapen(value: Any, shape: Any, at: str) -> Iterator[str]:
 
 def _dialogue(line: bytes, where: str) -> Dialogue:
     """One line of dialogues.jsonl. The file may be damaged in any way; the place is always named."""
-    repair = "the file is damaged: repeat the run with the same command, which replays it from its journal"
+    repair = "the file is damaged: repeat the run with the same command and --replay, which remakes it from its journal"
     try:
         dialogue = from_json(json.loads(line.decode("utf-8")), where)
         if not dialogue.turns:

@@ -64,7 +64,7 @@ def survey(run: Run, builder: DialogueBuilder) -> Survey:
     for dialogue in run.dialogues():
         if dialogue.id in ids:
             raise BuildError(f"{run.folder / 'dialogues.jsonl'} holds two dialogues with the id {dialogue.id!r}; "
-                             "repeat the run with the same command, which replays it from its journal")
+                             "repeat the run with the same command and --replay, which remakes it from its journal")
         ids.add(dialogue.id)
         groups.add(builder.group(dialogue))
     if not ids:

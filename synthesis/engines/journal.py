@@ -1,8 +1,9 @@
 """Journal: every reply is on disk before anybody sees it. One mechanism for resume, cache and replay.
 
 A reply is kept under the hash of its request and the model. A run that was killed walks the same path again and finds
-here what it had; with no engine the file alone replays the run. Errors are not kept. How the file is written, and what
-it survives, stands in `store`.
+here what it had; with no engine the file alone replays the run. Of errors only ContextOverflow is kept, because it is
+an answer that recipes act on and the same one every time. How the file is written, and what it survives, stands in
+`store`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Self
 
 from synthesis.engine import Engine, Reply, Request
 from synthesis.engines.store import Store
-from synthesis.errors import JournalError
+from synthesis.errors import ContextOverflow, JournalError
+
+
+_OVERFLOW = "context overflow"
 
 
 class Journal:
@@ -70,14 +74,18 @@ class Journal:
         found = await self._store.find(key)
         flight.found = found is not None
         if found is not None:
-            return found
+            return _told(found)
         if self._engine is None:
             raise JournalError(
                 f"journal {self._store.path}: no reply for stage {request.stage!r} under {key} (model {self._model}); "
                 "recipe, seed, model and Parley must be those of the run that wrote it, or name an endpoint"
             )
         self.asked += 1
-        return await self._store.keep(key, await self._engine(request))
+        try:
+            reply = await self._engine(request)
+        except ContextOverflow as error:
+            reply = Reply(str(error), _OVERFLOW, 0, 0)
+        return _told(await self._store.keep(key, reply))
 
     def _landed(self, key: str, task: asyncio.Task[Reply]) -> None:
         flight = self._flights.get(key)
@@ -85,6 +93,13 @@ class Journal:
             del self._flights[key]
         if not task.cancelled():
             task.exception()  # seen, even if every caller has gone
+
+
+def _told(reply: Reply) -> Reply:
+    """A kept reply, or the refusal that was kept in its place."""
+    if reply.finish_reason == _OVERFLOW:
+        raise ContextOverflow(reply.text)
+    return reply
 
 
 class _Flight:

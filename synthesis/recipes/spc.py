@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,8 @@ $conversation
 
 """)
 
+
+log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 
@@ -253,6 +256,7 @@ class Spc:
             count=self.similarity_count,
             most=self.pairs_per_profile,
         )
+        log.info("profiles: %d, pairs: %d of %d wanted", len(found), len(pairs), n)
         names, settings = seeds.lines(HERE / "spc_names.txt"), seeds.lines(HERE / "spc_settings.txt")
         for first, second, similarity in pairs:
             traits = [[texts[member] for member in found[number]] for number in (first, second)]
