@@ -56,6 +56,7 @@ test: .venv/.dev ## the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 check: .venv/.dev ## formatting, lint, types
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 

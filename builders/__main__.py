@@ -69,8 +69,13 @@ def _push(options: argparse.Namespace) -> list[str]:
     from builders.hub import push
 
     pushed = push(
-        options.dist, options.repo, private=options.private, create_pr=options.create_pr, revision=options.revision,
-        replace=options.replace, version=options.version,
+        options.dist,
+        options.repo,
+        private=options.private,
+        create_pr=options.create_pr,
+        revision=options.revision,
+        replace=options.replace,
+        version=options.version,
     )
     return [str(pushed)]
 

@@ -66,8 +66,10 @@ def builder_class(recipe: str) -> type[DialogueBuilder]:
     here = Path(__file__).parent
     known = sorted(path.stem for path in here.glob("*.py") if (CARDS / f"{path.stem}.md").is_file())
     if recipe not in known:
-        raise UserError(f"no builder for recipe {recipe!r}: it needs builders/{recipe}.py and cards/{recipe}.md; "
-                        f"there are {', '.join(known)}")
+        raise UserError(
+            f"no builder for recipe {recipe!r}: it needs builders/{recipe}.py and cards/{recipe}.md; "
+            f"there are {', '.join(known)}"
+        )
     module = importlib.import_module(f"builders.{recipe}")
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, DialogueBuilder) and value.__module__ == module.__name__:
@@ -97,7 +99,8 @@ def _tables(run: Run, kind: type[DialogueBuilder], folder: Path, cache: Path) ->
         subfolder = "data" if index == 0 else config.name
         written = tuple(
             Split(split, info.num_examples, info.num_bytes, _placed(made, split, folder, subfolder))
-            for split, info in splits.items() if info.num_examples
+            for split, info in splits.items()
+            if info.num_examples
         )
         if written:
             size = sum((folder / file).stat().st_size for split in written for file in split.files)
@@ -137,7 +140,12 @@ def _placed(made: Path, split: str, folder: Path, subfolder: str) -> tuple[str, 
 
 
 def _describe(
-    run: Run, builder: DialogueBuilder, tables: Sequence[Table], seen: Survey, folder: Path, repo: str,
+    run: Run,
+    builder: DialogueBuilder,
+    tables: Sequence[Table],
+    seen: Survey,
+    folder: Path,
+    repo: str,
     license: str | None,
 ) -> None:
     from jinja2 import UndefinedError
@@ -149,8 +157,10 @@ def _describe(
         told = facts(run, builder, tables, seen, drawn, repo, license)
         text = dataset_card(run.facts["recipe"], told)
     except UndefinedError as error:
-        raise BuildError(f"{run.folder / 'run.json'} lacks what cards/{run.facts['recipe']}.md states: "
-                         f"{error.message}; repeat the run with this version of Parley") from error
+        raise BuildError(
+            f"{run.folder / 'run.json'} lacks what cards/{run.facts['recipe']}.md states: "
+            f"{error.message}; repeat the run with this version of Parley"
+        ) from error
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -194,8 +204,10 @@ def _replaceable(target: Path) -> None:
         except (BuildError, UnicodeDecodeError):
             pass  # no README of ours: everything is foreign
     if foreign:
-        raise UserError(f"{target} holds files that no build of ours made: {hub_folder.some(foreign)}; move them, or "
-                        "choose another --name or --out")
+        raise UserError(
+            f"{target} holds files that no build of ours made: {hub_folder.some(foreign)}; move them, or "
+            "choose another --name or --out"
+        )
 
 
 @contextmanager
@@ -221,8 +233,10 @@ def _disk(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}; make room, or choose another "
-                           "--out (temporary files are under TMPDIR)") from error
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}; make room, or choose another "
+            "--out (temporary files are under TMPDIR)"
+        ) from error
 
 
 def summary(built: Built, shown: Path) -> Iterator[Any]:

@@ -24,8 +24,17 @@ ALL_SPLITS_FROM = 20
 """From so many seeds on every split has at least one."""
 
 _SHAPE: Mapping[str, Any] = {
-    "recipe": "", "preset": "", "fields": {}, "seed": 0, "model": "", "revision": None, "dialect": None, "prompts": "",
-    "rounds": 0, "versions": {"parley": ""}, "command": "",
+    "recipe": "",
+    "preset": "",
+    "fields": {},
+    "seed": 0,
+    "model": "",
+    "revision": None,
+    "dialect": None,
+    "prompts": "",
+    "rounds": 0,
+    "versions": {"parley": ""},
+    "command": "",
     "counts": {"seeds": 0, "kept": 0, "dropped": 0, "failed": 0},
     "funnel": [{"round": 0, "seeds": 0, "kept": 0, "dropped": {}, "failed": {}}],
     "contests": [{"round": 0, "challenger": 0, "incumbent": 0}],
@@ -78,16 +87,19 @@ def open_run(folder: Path) -> Run:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"{folder} is not a run folder: it has no run.json; make one with "
-                        "python -m synthesis RECIPE --out FOLDER") from error
+        raise UserError(
+            f"{folder} is not a run folder: it has no run.json; make one with python -m synthesis RECIPE --out FOLDER"
+        ) from error
     except (OSError, ValueError) as error:
         raise BuildError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(facts, dict):
         raise BuildError(f"{path} must hold a JSON object, it holds {type(facts).__name__}")
     if facts.get("status") != "complete":
         again = facts.get("command", f"the command that made it, with --out {folder}")
-        raise UserError(f"{folder} is not complete (status {facts.get('status')!r}); it resumes where it stopped when "
-                        f"you repeat: {again}")
+        raise UserError(
+            f"{folder} is not complete (status {facts.get('status')!r}); it resumes where it stopped when "
+            f"you repeat: {again}"
+        )
     wrong = list(_misshapen(facts, _SHAPE, ""))
     if wrong:
         raise BuildError(f"{path}: {'; '.join(wrong)}. Repeat the run with this version of Parley")
@@ -113,7 +125,7 @@ def _misshapen(value: Any, shape: Any, at: str) -> Iterator[str]:
 
 def _dialogue(line: bytes, where: str) -> Dialogue:
     """One line of dialogues.jsonl. The file may be damaged in any way; the place is always named."""
-    repair = "the file is damaged: repeat the run with the same command and --replay, which remakes it from its journal"
+    repair = "the file is damaged: give the run's command again with --replay, which remakes it from its journal"
     try:
         dialogue = from_json(json.loads(line.decode("utf-8")), where)
         if not dialogue.turns:
@@ -135,9 +147,7 @@ def split_of(groups: Iterable[str]) -> dict[str, str]:
     """
     place = {group: int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64 for group in groups}
     first, second = SHARES["train"], SHARES["train"] + SHARES["validation"]
-    splits = {
-        group: "train" if at < first else "validation" if at < second else "test" for group, at in place.items()
-    }
+    splits = {group: "train" if at < first else "validation" if at < second else "test" for group, at in place.items()}
     for split in SHARES if len(splits) >= ALL_SPLITS_FROM else ("train",):
         if splits and split not in splits.values():
             donors = [group for group in splits if splits[group] == "train"] or list(splits)
@@ -212,7 +222,8 @@ class DialogueBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         # a list is what `datasets` cuts into shards for several processes
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"run": run, "starts": found})
-            for split, found in starts.items() if found
+            for split, found in starts.items()
+            if found
         ]
 
     def _generate_examples(self, run: Run, starts: Sequence[int]) -> Iterator[tuple[str, Row]]:

@@ -63,13 +63,17 @@ def survey(run: Run, builder: DialogueBuilder) -> Survey:
     groups: set[str] = set()
     for dialogue in run.dialogues():
         if dialogue.id in ids:
-            raise BuildError(f"{run.folder / 'dialogues.jsonl'} holds two dialogues with the id {dialogue.id!r}; "
-                             "repeat the run with the same command and --replay, which remakes it from its journal")
+            raise BuildError(
+                f"{run.folder / 'dialogues.jsonl'} holds two dialogues with the id {dialogue.id!r}; "
+                "repeat the run with the same command and --replay, which remakes it from its journal"
+            )
         ids.add(dialogue.id)
         groups.add(builder.group(dialogue))
     if not ids:
-        raise BuildError(f"{run.folder} kept no dialogue: {funnel(run.facts)}. Read dropped.jsonl and failed.jsonl "
-                         "there, then run again with other settings, a better model or a larger --n")
+        raise BuildError(
+            f"{run.folder} kept no dialogue: {funnel(run.facts)}. Read dropped.jsonl and failed.jsonl "
+            "there, then run again with other settings, a better model or a larger --n"
+        )
     splits = split_of(groups)
     turns: list[int] = []
     lengths: list[int] = []
@@ -99,8 +103,13 @@ def _shared(run: Run, builder: DialogueBuilder, splits: Mapping[str, str]) -> di
 
 
 def facts(
-    run: Run, builder: DialogueBuilder, tables: Sequence[Table], seen: Survey, figures: Mapping[str, str],
-    repo: str, license: str | None,
+    run: Run,
+    builder: DialogueBuilder,
+    tables: Sequence[Table],
+    seen: Survey,
+    figures: Mapping[str, str],
+    repo: str,
+    license: str | None,
 ) -> dict[str, Any]:
     """Everything that `cards.card.dataset_card` states."""
     said = {key: public(value) for key, value in run.facts.items() if key not in ("seconds", "metrics")}
@@ -111,7 +120,7 @@ def facts(
         **PersonaUse.about,
         "eval_attributes_in_train": "attributes of validation and test that also occur in train; 0 to 1",
         "eval_turns_in_train": f"turns of validation and test, of {_RECURRING_WORDS} words or more, that occur "
-                               "verbatim in train; 0 to 1, lower is better",
+        "verbatim in train; 0 to 1, lower is better",
     }
     measured = run.facts.get("metrics") or {}
     shown = numbers | {key: value for key, value in measured.items() if key not in numbers}
@@ -119,7 +128,8 @@ def facts(
         "pretty_name": builder.pretty_name,
         "repo": repo,
         "license": license or builder.license,
-        "license_reason": builder.license_reason if license in (None, builder.license)
+        "license_reason": builder.license_reason
+        if license in (None, builder.license)
         else "It was chosen by whoever built this dataset.",
         "language": builder.language,
         "task_categories": list(builder.task_categories),
@@ -178,7 +188,8 @@ def left_out(builder: DialogueBuilder, tables: Sequence[Table]) -> list[str]:
     made = {table.name: {split.name for split in table.splits} for table in tables}
     sentences = [
         f"There is no config `{config.name}`: no conversation of this run gives it a row."
-        for config in builder.BUILDER_CONFIGS if config.name not in made
+        for config in builder.BUILDER_CONFIGS
+        if config.name not in made
     ]
     for name, splits in made.items():
         absent = [split for split in SHARES if split not in splits]
@@ -231,8 +242,9 @@ def funnel(run: Mapping[str, Any]) -> str:
     rounds = [
         f"round {each['round']} kept {each['kept']} of {each['seeds']}{_reasons(each)}" for each in run["funnel"]
     ]
-    total = (f"{counts['seeds']} seeds = {counts['kept']} kept + {counts['dropped']} dropped + "
-             f"{counts['failed']} failed")
+    total = (
+        f"{counts['seeds']} seeds = {counts['kept']} kept + {counts['dropped']} dropped + {counts['failed']} failed"
+    )
     return "; ".join([total, *rounds])
 
 

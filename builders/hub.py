@@ -32,8 +32,18 @@ Rows = dict[str, dict[str, int]]
 
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_CACHES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_MODULES_CACHE", "HF_ASSETS_CACHE",
-           "HF_XET_CACHE", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_DEBUG")
+_CACHES = (
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_MODULES_CACHE",
+    "HF_ASSETS_CACHE",
+    "HF_XET_CACHE",
+    "HF_TOKEN_PATH",
+    "HF_HUB_OFFLINE",
+    "HF_DATASETS_OFFLINE",
+    "HF_DEBUG",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +67,11 @@ class Pushed:
         total = sum(rows for splits in self.rows.values() for rows in splits.values())
         did = "pushed to" if self.changed else "no change: nothing to push to"
         tag = f", tagged {self.tag}" if self.tag else ""
-        return (f"{did} {self.url} at {self.revision}, commit {self.commit[:12]}{tag} "
-                f"({'private' if self.private else 'public'}); "
-                f"loaded back: {total} rows in {len(self.rows)} config{'s' * (len(self.rows) != 1)}")
+        return (
+            f"{did} {self.url} at {self.revision}, commit {self.commit[:12]}{tag} "
+            f"({'private' if self.private else 'public'}); "
+            f"loaded back: {total} rows in {len(self.rows)} config{'s' * (len(self.rows) != 1)}"
+        )
 
 
 def check(folder: Path) -> Rows:
@@ -84,8 +96,10 @@ def check(folder: Path) -> Rows:
                 for split, paths in found.configs[config].items():
                     stored = Features.from_arrow_schema(parquet.read_schema(folder / paths[0]))
                     if data[split].features != stored:
-                        raise BuildError(f"{folder}: {config}/{split} loads as {data[split].features}, but its files "
-                                         f"hold {stored}; dataset_info in README.md is out of date")
+                        raise BuildError(
+                            f"{folder}: {config}/{split} loads as {data[split].features}, but its files "
+                            f"hold {stored}; dataset_info in README.md is out of date"
+                        )
     except broken as error:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
@@ -97,8 +111,16 @@ def check(folder: Path) -> Rows:
 
 
 def push(
-    folder: Path, repo: str, *, token: str | None = None, private: bool = False, create_pr: bool = False,
-    revision: str | None = None, replace: bool = False, version: str | None = None, patience: Patience | None = None,
+    folder: Path,
+    repo: str,
+    *,
+    token: str | None = None,
+    private: bool = False,
+    create_pr: bool = False,
+    revision: str | None = None,
+    replace: bool = False,
+    version: str | None = None,
+    patience: Patience | None = None,
 ) -> Pushed:
     """Make the dataset repository `repo` equal to `folder` by one commit, or by one pull request with `create_pr`.
 
@@ -150,8 +172,9 @@ class _Attempts:
         if not self.replace:
             target.guard(plan, source)
         if start != target.branch:
-            target.api.create_branch(target.repo, branch=target.branch, revision=plan.head, repo_type="dataset",
-                                     exist_ok=True)
+            target.api.create_branch(
+                target.repo, branch=target.branch, revision=plan.head, repo_type="dataset", exist_ok=True
+            )
             if not plan.add and not plan.delete:
                 return Landing(plan.head, target.branch, target.page(), changed=True)
         self.sent = True
@@ -199,8 +222,10 @@ class _Session:
             info = self.api.dataset_info(self.repo)
         self.repo = info.id
         if private and not info.private:
-            raise UserError(f"{self.repo} exists and is public, and --private only applies to a new repository; make "
-                            f"it private at {self.api.endpoint}/datasets/{self.repo}/settings, or drop --private")
+            raise UserError(
+                f"{self.repo} exists and is public, and --private only applies to a new repository; make "
+                f"it private at {self.api.endpoint}/datasets/{self.repo}/settings, or drop --private"
+            )
         return bool(info.private)
 
     def verify(self, landing: Landing, expected: Rows) -> None:
@@ -213,27 +238,49 @@ class _Session:
                 break
             self.patience.rest(attempt)
         else:
-            raise PushError(f"{where} was pushed but does not load: {' <- '.join(found)[:2000]}. "
-                            f"Look at {landing.url}, then push again")
-        wrong = [f"{config}/{split}: {found.get(config, {}).get(split, 0)} instead of {count}"
-                 for config, splits in expected.items() for split, count in splits.items()
-                 if found.get(config, {}).get(split) != count]
-        wrong += [f"{config}/{split}: not in the folder" for config, splits in found.items()
-                  for split in splits if split not in expected[config]]
+            raise PushError(
+                f"{where} was pushed but does not load: {' <- '.join(found)[:2000]}. "
+                f"Look at {landing.url}, then push again"
+            )
+        wrong = [
+            f"{config}/{split}: {found.get(config, {}).get(split, 0)} instead of {count}"
+            for config, splits in expected.items()
+            for split, count in splits.items()
+            if found.get(config, {}).get(split) != count
+        ]
+        wrong += [
+            f"{config}/{split}: not in the folder"
+            for config, splits in found.items()
+            for split in splits
+            if split not in expected[config]
+        ]
         if wrong:
-            raise PushError(f"{where} does not hold what was sent; rows of {'; '.join(wrong)}. It was not tagged. "
-                            f"Look at {landing.url}, then push again")
+            raise PushError(
+                f"{where} does not hold what was sent; rows of {'; '.join(wrong)}. It was not tagged. "
+                f"Look at {landing.url}, then push again"
+            )
 
 
 def _load_apart(order: str, token: str) -> Rows | list[str]:
     """Run hub_rows with empty caches: the counts, or the chain of errors. The token goes by environment."""
     with tempfile.TemporaryDirectory(prefix="parley-verify-") as home:
         environment = {name: value for name, value in os.environ.items() if name not in _CACHES}
-        environment |= {"HF_HOME": home, "HF_TOKEN": token, "TMPDIR": home, "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-                        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+        environment |= {
+            "HF_HOME": home,
+            "HF_TOKEN": token,
+            "TMPDIR": home,
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        }
         # -P: the program's own folder stays off sys.path, lest a recipe's builder be imported for a library.
-        done = subprocess.run([sys.executable, "-P", hub_rows.__file__], input=order, env=environment,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", hub_rows.__file__],
+            input=order,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     try:
         answer = json.loads(done.stdout)
     except ValueError:
@@ -282,8 +329,10 @@ def _token(given: str | None) -> str:
 
     found = (given or get_token() or "").strip()
     if not found:
-        raise UserError(f"no Hugging Face token: run `hf auth login`, or set HF_TOKEN; make one with write access at "
-                        f"{ENDPOINT}/settings/tokens")
+        raise UserError(
+            f"no Hugging Face token: run `hf auth login`, or set HF_TOKEN; make one with write access at "
+            f"{ENDPOINT}/settings/tokens"
+        )
     if not found.isascii() or not found.isprintable() or " " in found:  # it goes into an HTTP header
         raise UserError("the Hugging Face token holds spaces or other characters no token has; copy it anew")
     return found

@@ -150,11 +150,14 @@ def read(folder: Path) -> Layout:
         raise BuildError(f"{readme} is not UTF-8: {error}") from error
     found = layout(text, files_in(folder))
     if found.foreign:
-        raise UserError(f"{folder} holds files that its README.md does not account for: {some(found.foreign)}. "
-                        "Everything in the folder would be published; move them out, or name them in README.md")
+        raise UserError(
+            f"{folder} holds files that its README.md does not account for: {some(found.foreign)}. "
+            "Everything in the folder would be published; move them out, or name them in README.md"
+        )
     for config, splits in found.configs.items():
-        _same_columns(folder, config, {split: _footers(folder, f"{config}/{split}", paths)
-                                       for split, paths in splits.items()})
+        _same_columns(
+            folder, config, {split: _footers(folder, f"{config}/{split}", paths) for split, paths in splits.items()}
+        )
     return found
 
 
@@ -184,8 +187,9 @@ def _same_columns(folder: Path, config: str, splits: Mapping[str, list[tuple[str
         for file, schema in files:
             first = first or (file, schema)
             if not schema.equals(first[1]):
-                raise BuildError(f"{folder}: config {config!r} has files of different columns: "
-                                 f"{_difference(first, (file, schema))}")
+                raise BuildError(
+                    f"{folder}: config {config!r} has files of different columns: {_difference(first, (file, schema))}"
+                )
 
 
 def _difference(one: tuple[str, pa.Schema], other: tuple[str, pa.Schema]) -> str:

@@ -110,8 +110,10 @@ def explain(error: Exception, repo: str, endpoint: str, user: str | None = None)
     if isinstance(root, errors.HfHubHTTPError):
         return _explain_status(root, repo, endpoint, user)
     if isinstance(root, failures()[0]):
-        return PushError(f"{endpoint} cannot be reached ({_said(root)}). Check the network and HF_ENDPOINT, "
-                         "and push again: what is already there is not sent twice")
+        return PushError(
+            f"{endpoint} cannot be reached ({_said(root)}). Check the network and HF_ENDPOINT, "
+            "and push again: what is already there is not sent twice"
+        )
     if isinstance(root, OSError) and root.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         return StorageError(f"the disk refused while pushing to {repo} ({root}); make room, or point TMPDIR elsewhere")
     return PushError(f"pushing to {repo} failed: {_said(error)}")
@@ -130,15 +132,21 @@ def _explain_status(error: Exception, repo: str, endpoint: str, user: str | None
     if isinstance(error, errors.RepositoryNotFoundError):
         return UserError(f"{repo} is not there, or {user or 'this token'} may not see it ({status}); check the name")
     if status == 401:
-        return UserError(f"the Hub does not accept this token for {repo} (401: {said}). "
-                         f"Make one with write access at {tokens} and give it by `hf auth login` or HF_TOKEN")
+        return UserError(
+            f"the Hub does not accept this token for {repo} (401: {said}). "
+            f"Make one with write access at {tokens} and give it by `hf auth login` or HF_TOKEN"
+        )
     if status == 403:
-        return UserError(f"{user or 'this token'} may not write to {repo} (403: {said}). Either the repository or its "
-                         f"namespace belongs to somebody else - push under your own name, or open a pull request - "
-                         f"or the token lacks write access: {tokens}")
+        return UserError(
+            f"{user or 'this token'} may not write to {repo} (403: {said}). Either the repository or its "
+            f"namespace belongs to somebody else - push under your own name, or open a pull request - "
+            f"or the token lacks write access: {tokens}"
+        )
     if status in _WORTH_ANOTHER:
-        return PushError(f"the Hub still answers {status} for {repo} after all tries ({said}); push again later: "
-                         "what is already there is not sent twice")
+        return PushError(
+            f"the Hub still answers {status} for {repo} after all tries ({said}); push again later: "
+            "what is already there is not sent twice"
+        )
     return PushError(f"the Hub refused the push to {repo} ({status}: {said})")
 
 

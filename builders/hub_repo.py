@@ -114,20 +114,27 @@ class Target:
         try:
             found = layout(readme, plan.before)
         except BuildError as error:
-            raise UserError(f"{self.repo} already holds {some(plan.delete or plan.add)} and its README.md does "
-                            f"not say what they are ({error}). --replace writes over it all; or push elsewhere"
-                            ) from error
+            raise UserError(
+                f"{self.repo} already holds {some(plan.delete or plan.add)} and its README.md does "
+                f"not say what they are ({error}). --replace writes over it all; or push elsewhere"
+            ) from error
         foreign = sorted(set(found.foreign) & set(plan.delete))
         if foreign:
-            raise UserError(f"{self.repo} holds files that this push would delete and that are no part of its "
-                            f"dataset: {some(foreign)}. --replace deletes them; or push elsewhere")
+            raise UserError(
+                f"{self.repo} holds files that this push would delete and that are no part of its "
+                f"dataset: {some(foreign)}. --replace deletes them; or push elsewhere"
+            )
         firsts = {c: {s: paths[0] for s, paths in splits.items() if paths} for c, splits in found.configs.items()}
-        published = {config: {split: columns(files, f"{root}/{path}") for split, path in splits.items()}
-                     for config, splits in firsts.items()}
+        published = {
+            config: {split: columns(files, f"{root}/{path}") for split, path in splits.items()}
+            for config, splits in firsts.items()
+        }
         changes = schema_changes(published, source.schema)
         if changes:
-            raise UserError(f"{self.repo} is published with another schema: {'; '.join(changes)}. Whoever loads it "
-                            "would break; --replace publishes the new schema all the same")
+            raise UserError(
+                f"{self.repo} is published with another schema: {'; '.join(changes)}. Whoever loads it "
+                "would break; --replace publishes the new schema all the same"
+            )
 
     def commit(self, plan: Plan, source: Source, message: str, *, create_pr: bool) -> Landing:
         """Send the plan as one commit (or pull request) that only applies on top of `plan.head`."""
@@ -135,8 +142,15 @@ class Target:
 
         operations: list[Any] = [CommitOperationDelete(path, is_folder=False) for path in plan.delete]
         operations += [CommitOperationAdd(path, source.folder / path) for path in plan.add]
-        sent = self.api.create_commit(self.repo, operations, commit_message=message, repo_type="dataset",
-                                      revision=self.branch, parent_commit=plan.head, create_pr=create_pr)
+        sent = self.api.create_commit(
+            self.repo,
+            operations,
+            commit_message=message,
+            repo_type="dataset",
+            revision=self.branch,
+            parent_commit=plan.head,
+            create_pr=create_pr,
+        )
         if sent.pr_url is not None and sent.pr_revision is not None:
             return Landing(sent.oid, sent.pr_revision, sent.pr_url, changed=True)
         return Landing(sent.oid, self.branch, self.page(), changed=True)
@@ -192,8 +206,10 @@ def source_of(folder: Path, configs: Mapping[str, Mapping[str, tuple[str, ...]]]
     import fsspec
 
     local = fsspec.filesystem("file")
-    schema = {config: {split: columns(local, str(folder / paths[0])) for split, paths in splits.items()}
-              for config, splits in configs.items()}
+    schema = {
+        config: {split: columns(local, str(folder / paths[0])) for split, paths in splits.items()}
+        for config, splits in configs.items()
+    }
     return Source(folder, schema, {path: fingerprint(folder / path) for path in files_in(folder)})
 
 
@@ -237,7 +253,10 @@ def schema_changes(published: Schema, ours: Schema) -> list[str]:
             if after is None:
                 changes.append(f"split {split!r} of config {config!r} would go")
                 continue
-            changes += [f"{config}/{split}: column {name!r} is {before.get(name, 'absent')} there "
-                        f"and {after.get(name, 'absent')} here"
-                        for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+            changes += [
+                f"{config}/{split}: column {name!r} is {before.get(name, 'absent')} there "
+                f"and {after.get(name, 'absent')} here"
+                for name in sorted(before.keys() | after.keys())
+                if before.get(name) != after.get(name)
+            ]
     return changes

@@ -47,8 +47,9 @@ def main() -> None:
     sys.excepthook = _report
     order = json.load(sys.stdin)
     with tempfile.TemporaryDirectory() as cache:
-        found = load(order["repo"], order["configs"], cache=cache, revision=order["revision"],
-                     token=os.environ.get("HF_TOKEN"))
+        found = load(
+            order["repo"], order["configs"], cache=cache, revision=order["revision"], token=os.environ.get("HF_TOKEN")
+        )
         rows = {config: {split: data.num_rows for split, data in splits.items()} for config, splits in found}
     json.dump(rows, sys.stdout)
 

@@ -46,8 +46,11 @@ PREFERENCE = {
     "prompt": Column(MESSAGES, "one user message that asks for a conversation of the two profiles"),
     "chosen": Column(MESSAGES, "one assistant message: the conversation that won"),
     "rejected": Column(MESSAGES, "one assistant message: a candidate for the same pair that did not"),
-    "reason": Column(TEXT, "`outvoted` by the winner; `incumbent`: winner of the round before, beaten now; else the "
-                           "critic or filter that dropped it, and why"),
+    "reason": Column(
+        TEXT,
+        "`outvoted` by the winner; `incumbent`: winner of the round before, beaten now; else the "
+        "critic or filter that dropped it, and why",
+    ),
     "votes": Column(Value("float64"), "what the rejected one got of the experts' ballots, ties half"),
     "ballots": Column(Value("int32"), "ballots cast; 0 where a critic or filter had dropped it before any vote"),
 }
@@ -110,8 +113,10 @@ def preferences(dialogue: Dialogue) -> Iterator[Row]:
 
 def _pair(dialogue: Dialogue) -> tuple[Persona, Persona]:
     if len(dialogue.personas) != 2 or not {"User 1", "User 2"}.issuperset(dialogue.speakers):
-        raise BuildError(f"dialogue {dialogue.id} is no conversation of User 1 and User 2 with a profile each: it has "
-                         f"{len(dialogue.personas)} profiles and the speakers {', '.join(dialogue.speakers)}")
+        raise BuildError(
+            f"dialogue {dialogue.id} is no conversation of User 1 and User 2 with a profile each: it has "
+            f"{len(dialogue.personas)} profiles and the speakers {', '.join(dialogue.speakers)}"
+        )
     return dialogue.personas[0], dialogue.personas[1]
 
 
@@ -140,8 +145,10 @@ def _order(dialogue: Dialogue) -> str:
         for number, persona in enumerate(_pair(dialogue), 1)
     ]
     setting = [f"Setting: {dialogue.topic}"] if dialogue.topic else []
-    opening = ("Write the conversation that these two people have. Open every line with \"User 1:\" or \"User 2:\", "
-               "and let the profiles show without reciting them.")
+    opening = (
+        'Write the conversation that these two people have. Open every line with "User 1:" or "User 2:", '
+        "and let the profiles show without reciting them."
+    )
     return "\n\n".join([opening, *profiles, *setting])
 
 
@@ -163,20 +170,29 @@ class Spc(DialogueBuilder):
     tags = ("persona-chat", "open-domain", "preference")
     BUILDER_CONFIGS = [  # noqa: RUF012 - the name and the type are those of `datasets`
         DialogueConfig(
-            name="default", version="1.0.0", columns=DEFAULT, rows=conversations,
+            name="default",
+            version="1.0.0",
+            columns=DEFAULT,
+            rows=conversations,
             description="One row a conversation: both profiles, the turns, and where they come from.",
         ),
         DialogueConfig(
-            name="messages", version="1.0.0", columns=CHAT, rows=chats,
+            name="messages",
+            version="1.0.0",
+            columns=CHAT,
+            rows=chats,
             description="Chat messages as TRL's SFTTrainer takes them. Each conversation gives two rows, one with "
-                        "each user as the assistant. The first message after the system message is always the "
-                        "user's; where the assistant's side had opened the conversation, the opening line is told "
-                        "in the system message instead. Runs of one speaker are joined into one message; the last "
-                        "message may be either side's.",
+            "each user as the assistant. The first message after the system message is always the "
+            "user's; where the assistant's side had opened the conversation, the opening line is told "
+            "in the system message instead. Runs of one speaker are joined into one message; the last "
+            "message may be either side's.",
         ),
         DialogueConfig(
-            name="preference", version="1.0.0", columns=PREFERENCE, rows=preferences,
+            name="preference",
+            version="1.0.0",
+            columns=PREFERENCE,
+            rows=preferences,
             description="Pairs for a conversation writer in the conversational form of TRL's DPOTrainer: the winner "
-                        "of a pair of profiles against each candidate that lost to it or was dropped by a critic.",
+            "of a pair of profiles against each candidate that lost to it or was dropped by a critic.",
         ),
     ]

@@ -24,8 +24,15 @@ from typing import Any
 HERE = Path(__file__).parent
 Facts = Mapping[str, Any]
 
-_SIZES = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6), ("1M<n<10M", 10**7),
-          ("10M<n<100M", 10**8), ("100M<n<1B", 10**9))
+_SIZES = (
+    ("n<1K", 10**3),
+    ("1K<n<10K", 10**4),
+    ("10K<n<100K", 10**5),
+    ("100K<n<1M", 10**6),
+    ("1M<n<10M", 10**7),
+    ("10M<n<100M", 10**8),
+    ("100M<n<1B", 10**9),
+)
 
 
 def dataset_card(template: str, facts: Facts) -> str:
@@ -109,7 +116,10 @@ def _render(template: str, facts: Facts) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         autoescape=False,  # Markdown for a README: there is no HTML to escape for
     )
     environment.filters |= {"number": number, "cell": cell, "fenced": fenced, "settings": settings}

@@ -56,8 +56,12 @@ def critics(contests: Sequence[Mapping[str, int]], path: Path) -> None:
     with _figure(path, 0.62 * max(len(contests), 2) + 1.2) as axes:
         parts = {
             label: [each.get(name, 0) for each in contests]
-            for name, label in (("challenger", "beat the round before"), ("outvoted others", "beat other candidates"),
-                                ("incumbent", "stayed from before"), ("unopposed", "had no rival"))
+            for name, label in (
+                ("challenger", "beat the round before"),
+                ("outvoted others", "beat other candidates"),
+                ("incumbent", "stayed from before"),
+                ("unopposed", "had no rival"),
+            )
         }
         _stacked(axes[0], [f"round {each['round']}" for each in contests], parts, (BLUE, SKY, ORANGE, GREY))
         axes[0].set_title("How a pair's conversation won its round", loc="left")
@@ -86,11 +90,21 @@ def _figure(path: Path, height: float, columns: int = 1) -> Iterator[Sequence[Ax
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({
-            "font.family": "DejaVu Sans", "font.size": 11, "axes.titlesize": 12, "text.color": INK,
-            "axes.labelcolor": INK, "axes.edgecolor": "#BBBBBB", "xtick.color": INK, "ytick.color": INK,
-            "axes.spines.top": False, "axes.spines.right": False, "savefig.facecolor": "white",
-        })
+        matplotlib.rcParams.update(
+            {
+                "font.family": "DejaVu Sans",
+                "font.size": 11,
+                "axes.titlesize": 12,
+                "text.color": INK,
+                "axes.labelcolor": INK,
+                "axes.edgecolor": "#BBBBBB",
+                "xtick.color": INK,
+                "ytick.color": INK,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "savefig.facecolor": "white",
+            }
+        )
         figure: Figure = Figure(figsize=(WIDTH, height), dpi=_DOTS, layout="constrained")
         yield figure.subplots(1, columns, squeeze=False)[0]
         figure.savefig(path, format="png", metadata={"Software": None})
@@ -105,8 +119,10 @@ def _stacked(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[int]
             continue
         bars = axes.barh(range(len(names)), values, left=left, color=colour, height=0.62, label=label)
         texts = [f"{value:,}" if value / total > 0.05 else "" for value in values]
-        thin = [f"{said}  {value:,} {label}" if value and not text else said
-                for said, value, text in zip(thin, values, texts, strict=True)]
+        thin = [
+            f"{said}  {value:,} {label}" if value and not text else said
+            for said, value, text in zip(thin, values, texts, strict=True)
+        ]
         axes.bar_label(bars, texts, label_type="center", color="white" if colour == BLUE else "black")
         left = [start + value for start, value in zip(left, values, strict=True)]
     for row, text in enumerate(thin):
@@ -115,8 +131,17 @@ def _stacked(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[int]
     axes.set_xlim(0, total * (1.25 if any(thin) else 1.02))
     axes.invert_yaxis()
     _bare(axes)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.01), ncols=len(parts), handlelength=1,
-                handleheight=1, columnspacing=1.2, borderpad=0, borderaxespad=0)
+    axes.legend(
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.01),
+        ncols=len(parts),
+        handlelength=1,
+        handleheight=1,
+        columnspacing=1.2,
+        borderpad=0,
+        borderaxespad=0,
+    )
 
 
 def _lost(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, str]]:
@@ -158,8 +183,14 @@ def _histogram(axes: Axes, values: Sequence[int], title: str, what: str) -> None
     last = edges[-1] - 1
     axes.hist([min(value, last) for value in ordered], bins=[edge - 0.5 for edge in edges], color=BLUE, rwidth=0.88)
     axes.axvline(median, color=ORANGE, linewidth=2)
-    axes.annotate(f"median {median:,}", (median, 1), xycoords=("data", "axes fraction"), xytext=(5, -4),
-                  textcoords="offset points", va="top")
+    axes.annotate(
+        f"median {median:,}",
+        (median, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(5, -4),
+        textcoords="offset points",
+        va="top",
+    )
     axes.margins(y=0.18)
     axes.set_title(title, loc="left")
     axes.set_ylabel(what)
@@ -173,5 +204,3 @@ def _whole() -> Any:
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(nbins=6, integer=True, min_n_ticks=1)
-
-

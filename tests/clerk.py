@@ -49,9 +49,11 @@ def _labels(prompt: str, rng: Random) -> str:
 
 
 ANSWERS: dict[str, Callable[[str, Random], str]] = {
-    "query induction": lambda prompt, rng: f"What do you think about {rng.choice(prompt.split())} number {rng.random()}?",
+    "query induction": lambda prompt, rng: f"What do you think about {rng.choice(prompt.split())} {rng.random()}?",
     "query bootstrapping": lambda prompt, rng: f"Which {rng.choice(LINES).split()[-1]} do you keep at {rng.random()}?",
-    "persona bootstrapping": lambda prompt, rng: f"I have {rng.randint(2, 99)} {prompt.split()[-1][:-1]} from {rng.random()}.",
+    "persona bootstrapping": lambda prompt, rng: (
+        f"I have {rng.randint(2, 99)} {prompt.split()[-1][:-1]} from {rng.random()}."
+    ),
     "negation": lambda prompt, rng: "I do not think so at all.",
     "entailment": lambda prompt, rng: "No",
     "contradiction": lambda prompt, rng: "Yes" if rng.random() < 0.05 else "No",

@@ -97,7 +97,13 @@ class Hub:
         return self.store.repo(kind, name)
 
     def fail(
-        self, method: str, pattern: str, status: int, *, times: int = 1, headers: Mapping[str, str] | None = None,
+        self,
+        method: str,
+        pattern: str,
+        status: int,
+        *,
+        times: int = 1,
+        headers: Mapping[str, str] | None = None,
         after: bool = False,
     ) -> None:
         """Spoil the next `times` requests of `method` whose path holds `pattern` (a regular expression)."""
@@ -113,11 +119,22 @@ class Hub:
 
     def environment(self, home: Path, token: str | None = None, **more: str) -> dict[str, str]:
         """Environment of a child process that has this Hub for the Hub, and `home` for every cache and login."""
-        kept = {name: value for name, value in os.environ.items()
-                if not name.startswith(("HF_", "HUGGING", "XDG_")) and name != "PYTEST_CURRENT_TEST"}
-        kept |= {"HF_ENDPOINT": self.url, "HF_HOME": str(home / "hf"), "HOME": str(home), "HF_HUB_DISABLE_XET": "1",
-                 "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1",
-                 "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1"}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HF_", "HUGGING", "XDG_")) and name != "PYTEST_CURRENT_TEST"
+        }
+        kept |= {
+            "HF_ENDPOINT": self.url,
+            "HF_HOME": str(home / "hf"),
+            "HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "OMP_NUM_THREADS": "1",
+            "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
         return kept | ({"HF_TOKEN": token} if token else {}) | more
 
     @web.middleware

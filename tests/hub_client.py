@@ -16,8 +16,12 @@ def main(scratch: Path) -> None:
     told: dict[str, object] = {"name": api.whoami()["name"]}
     told["created"] = [str(api.create_repo("org/chats", repo_type="dataset", exist_ok=True)) for _ in range(2)]
 
-    data = DatasetDict({split: Dataset.from_dict({"text": [f"{split} {n}" for n in range(rows)]})
-                        for split, rows in (("train", 5), ("test", 2))})
+    data = DatasetDict(
+        {
+            split: Dataset.from_dict({"text": [f"{split} {n}" for n in range(rows)]})
+            for split, rows in (("train", 5), ("test", 2))
+        }
+    )
     data.push_to_hub("org/chats")
     data.push_to_hub("org/chats", config_name="more", revision="branch/one")
     loaded = load_dataset("org/chats")
@@ -33,8 +37,9 @@ def main(scratch: Path) -> None:
     api.upload_folder(repo_id="me/model", folder_path=model)
     api.upload_file(path_or_fileobj=b"# Card\n", path_in_repo="NOTES.md", repo_id="me/model", create_pr=True)
     copy = Path(snapshot_download("me/model", local_dir=scratch / "copy"))
-    told["copied"] = sorted(path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()
-                            and ".cache" not in path.parts)
+    told["copied"] = sorted(
+        path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file() and ".cache" not in path.parts
+    )
     told["same"] = (copy / "deep/model.safetensors").read_bytes() == (model / "deep/model.safetensors").read_bytes()
     told["listed"] = [item.path for item in api.list_repo_tree("me/model", recursive=True, expand=True)]
     told["pull"] = api.list_repo_files("me/model", revision="refs/pr/1")

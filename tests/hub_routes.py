@@ -88,11 +88,16 @@ class Routes:
         if account is None:
             raise Refusal(401, "Invalid username or password.")
         role = "write" if account.write else "read"
-        return web.json_response({
-            "type": "user", "name": account.name, "fullname": account.name, "email": f"{account.name}@example.org",
-            "orgs": [{"type": "org", "name": org} for org in account.orgs],
-            "auth": {"type": "access_token", "accessToken": {"displayName": "test", "role": role}},
-        })
+        return web.json_response(
+            {
+                "type": "user",
+                "name": account.name,
+                "fullname": account.name,
+                "email": f"{account.name}@example.org",
+                "orgs": [{"type": "org", "name": org} for org in account.orgs],
+                "auth": {"type": "access_token", "accessToken": {"displayName": "test", "role": role}},
+            }
+        )
 
     # -- repositories -------------------------------------------------------------------------------------------------
 
@@ -134,11 +139,24 @@ class Routes:
         blobs = request.query.get("blobs", "").lower() in ("1", "true")
         card = _front_matter(head.files["README.md"].content.decode()) if "README.md" in head.files else {}
         siblings = [{"rfilename": path, **(_sizes(blob) if blobs else {})} for path, blob in head.files.items()]
-        return web.json_response({
-            "_id": head.id[:24], "id": repo.id, "author": repo.namespace, "sha": head.id, "lastModified": head.date,
-            "createdAt": repo.history("main")[-1].date, "private": repo.private, "gated": False, "disabled": False,
-            "downloads": 0, "likes": 0, "tags": [], "cardData": card, "siblings": siblings,
-        })
+        return web.json_response(
+            {
+                "_id": head.id[:24],
+                "id": repo.id,
+                "author": repo.namespace,
+                "sha": head.id,
+                "lastModified": head.date,
+                "createdAt": repo.history("main")[-1].date,
+                "private": repo.private,
+                "gated": False,
+                "disabled": False,
+                "downloads": 0,
+                "likes": 0,
+                "tags": [],
+                "cardData": card,
+                "siblings": siblings,
+            }
+        )
 
     async def refs(self, request: web.Request) -> web.Response:
         repo = self.readable(request)
@@ -153,8 +171,16 @@ class Routes:
 
     async def commits(self, request: web.Request) -> web.Response:
         history = self.readable(request).history(request.match_info["rev"])
-        told = [{"id": one.id, "title": one.title, "message": one.message, "date": one.date,
-                 "authors": [{"user": one.author}]} for one in history]
+        told = [
+            {
+                "id": one.id,
+                "title": one.title,
+                "message": one.message,
+                "date": one.date,
+                "authors": [{"user": one.author}],
+            }
+            for one in history
+        ]
         return self.paged(request, told, {"X-Total-Count": str(len(told))})
 
     async def create_branch(self, request: web.Request) -> web.Response:
@@ -208,9 +234,14 @@ class Routes:
         for file in asked["files"]:
             path, held = file["path"], repo.at(revision).files.get(file["path"])
             large = repo.is_large(path, revision) or file["size"] > _REGULAR_LIMIT or _is_binary(file["sample"])
-            told.append({"path": path, "uploadMode": "lfs" if large else "regular",
-                         "shouldIgnore": any(fnmatch(path, pattern) for pattern in ignored),
-                         **({"oid": held.etag} if held else {})})
+            told.append(
+                {
+                    "path": path,
+                    "uploadMode": "lfs" if large else "regular",
+                    "shouldIgnore": any(fnmatch(path, pattern) for pattern in ignored),
+                    **({"oid": held.etag} if held else {}),
+                }
+            )
         return web.json_response({"files": told})
 
     async def batch(self, request: web.Request) -> web.Response:
@@ -220,8 +251,13 @@ class Routes:
         for one in asked["objects"]:
             href = self.url(request, f"/storage/{one['oid']}")
             actions = {"upload": {"href": href}, "verify": {"href": f"{href}/verify"}}
-            told.append({"oid": one["oid"], "size": one["size"],
-                         **({} if one["oid"] in self.store.large else {"actions": actions})})
+            told.append(
+                {
+                    "oid": one["oid"],
+                    "size": one["size"],
+                    **({} if one["oid"] in self.store.large else {"actions": actions}),
+                }
+            )
         return web.json_response({"transfer": "basic", "objects": told}, content_type="application/vnd.git-lfs+json")
 
     async def put_object(self, request: web.Request) -> web.Response:
@@ -286,9 +322,12 @@ class Routes:
         if folder and not below:
             raise Refusal(404, f"{folder} does not exist on {info['rev']}", "EntryNotFound")
         deep = request.query.get("recursive", "").lower() in ("1", "true")
-        wanted = {start + "/".join(parts[: depth + 1])
-                  for path in below for parts in [path[len(start):].split("/")]
-                  for depth in range(len(parts) if deep else 1)}
+        wanted = {
+            start + "/".join(parts[: depth + 1])
+            for path in below
+            for parts in [path[len(start) :].split("/")]
+            for depth in range(len(parts) if deep else 1)
+        }
         expand = request.query.get("expand", "").lower() in ("1", "true")
         return self.paged(request, [self.entry(repo, head, path, expand) for path in sorted(wanted)])
 
@@ -319,8 +358,12 @@ class Routes:
     async def resolve(self, request: web.Request) -> web.Response:
         head, blob = self.found(request)
         size = len(blob.content)
-        headers = {"X-Repo-Commit": head.id, "ETag": f'"{blob.etag}"', "Accept-Ranges": "bytes",
-                   "Content-Type": "application/octet-stream"}
+        headers = {
+            "X-Repo-Commit": head.id,
+            "ETag": f'"{blob.etag}"',
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+        }
         if blob.lfs:
             headers |= {"X-Linked-ETag": f'"{blob.etag}"', "X-Linked-Size": str(size)}
         if "Range" not in request.headers:
@@ -368,8 +411,9 @@ def _lfs(blob: Blob) -> dict[str, Any]:
 
 def _sizes(blob: Blob) -> dict[str, Any]:
     told: dict[str, Any] = {"size": len(blob.content), "blobId": blob.git_oid}
-    return told | ({"lfs": {"sha256": blob.sha256, "size": len(blob.content), "pointerSize": len(blob.git)}}
-                   if blob.lfs else {})
+    return told | (
+        {"lfs": {"sha256": blob.sha256, "size": len(blob.content), "pointerSize": len(blob.git)}} if blob.lfs else {}
+    )
 
 
 def _is_binary(sample: str) -> bool:
@@ -389,6 +433,9 @@ def _card_problems(readme: str) -> tuple[list[str], list[str]]:
         return [f"YAML metadata: {error}"], []
     if not isinstance(head, dict):
         return ["YAML metadata must be an object"], []
-    wrong = [f'"{name}" must be a string or a list' for name in ("license", "language")
-             if name in head and not isinstance(head[name], (str, list))]
+    wrong = [
+        f'"{name}" must be a string or a list'
+        for name in ("license", "language")
+        if name in head and not isinstance(head[name], (str, list))
+    ]
     return wrong, [] if head else ["empty or missing yaml metadata in repo card"]

@@ -24,7 +24,12 @@ class Refusal(Exception):
     """An answer other than 200: HTTP status, text, `X-Error-Code`, further JSON fields and headers."""
 
     def __init__(
-        self, status: int, text: str, code: str | None = None, *, fields: Mapping[str, Any] | None = None,
+        self,
+        status: int,
+        text: str,
+        code: str | None = None,
+        *,
+        fields: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(text)
@@ -146,8 +151,9 @@ class Repo:
         before = parent.id if parent else None
         named = f"{self.kind}:{self.id}:{number}:{title}:{before}"
         date = (_EPOCH + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        commit = Commit(hashlib.sha1(named.encode()).hexdigest(), before, title, message, author, date,
-                        dict(sorted(files.items())))
+        commit = Commit(
+            hashlib.sha1(named.encode()).hexdigest(), before, title, message, author, date, dict(sorted(files.items()))
+        )
         self.commits[commit.id] = commit
         return commit
 

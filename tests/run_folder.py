@@ -10,8 +10,20 @@ from typing import Any
 
 from synthesis.dialogue import Dialogue, Origin, Persona, Rejected, Stage, Turn, to_json
 
-HOBBIES = ("pottery", "chess", "kayaking", "beekeeping", "origami", "fencing", "gardening", "astronomy", "surfing",
-           "calligraphy", "baking", "archery")
+HOBBIES = (
+    "pottery",
+    "chess",
+    "kayaking",
+    "beekeeping",
+    "origami",
+    "fencing",
+    "gardening",
+    "astronomy",
+    "surfing",
+    "calligraphy",
+    "baking",
+    "archery",
+)
 PLACES = ("the harbour", "an old mill", "the north side", "a hill farm", "the market square", "a lighthouse")
 NAMES = ("Ada", "Bruno", "Chidi", "Dalia", "Edda", "Farid", "Greta", "Hiro", "Inés", "Jonas")
 SETTINGS = ("in a queue at the bakery", "on a night train", "beside a frozen lake")
@@ -31,21 +43,50 @@ def run_folder(folder: Path, dialogues: Sequence[Dialogue] | None = None, **fact
 def run_facts(kept: int) -> dict[str, Any]:
     """run.json of a run of three rounds that kept so many."""
     return {
-        "status": "complete", "recipe": "spc", "preset": "laptop", "n": kept + 12, "seed": 7,
-        "fields": {"profile_size": 3, "candidates": 2, "exemplars_per_prompt": 1, "rounds": 3, "top_k": None,
-                   "personas": "/home/somebody/parley/spc_personas.jsonl"},
-        "model": "parley-embedded", "revision": None, "dialect": "tgi", "prompts": "0123456789abcdef", "rounds": 3,
+        "status": "complete",
+        "recipe": "spc",
+        "preset": "laptop",
+        "n": kept + 12,
+        "seed": 7,
+        "fields": {
+            "profile_size": 3,
+            "candidates": 2,
+            "exemplars_per_prompt": 1,
+            "rounds": 3,
+            "top_k": None,
+            "personas": "/home/somebody/parley/spc_personas.jsonl",
+        },
+        "model": "parley-embedded",
+        "revision": None,
+        "dialect": "tgi",
+        "prompts": "0123456789abcdef",
+        "rounds": 3,
         "versions": {"parley": "0.1.0", "python": "3.11.7"},
         "command": f"python -m synthesis spc --n {kept + 12} --endpoint http://me:secret@10.0.0.1:80 "
-                   "--out /home/somebody/runs/spc",
+        "--out /home/somebody/runs/spc",
         "counts": {"seeds": kept + 12, "kept": kept, "dropped": 11, "failed": 1},
         "funnel": [
-            {"round": 1, "seeds": kept + 12, "kept": kept - 6, "dropped": {"length": 5, "faithfulness": 12},
-             "failed": {"Unavailable": 1}},
-            {"round": 2, "seeds": kept + 12, "kept": kept - 2, "dropped": {"copying": 4, "faithfulness": 9},
-             "failed": {"Unavailable": 1}},
-            {"round": 3, "seeds": kept + 12, "kept": kept, "dropped": {"near-duplicate": 3, "faithfulness": 8},
-             "failed": {"Unavailable": 1}},
+            {
+                "round": 1,
+                "seeds": kept + 12,
+                "kept": kept - 6,
+                "dropped": {"length": 5, "faithfulness": 12},
+                "failed": {"Unavailable": 1},
+            },
+            {
+                "round": 2,
+                "seeds": kept + 12,
+                "kept": kept - 2,
+                "dropped": {"copying": 4, "faithfulness": 9},
+                "failed": {"Unavailable": 1},
+            },
+            {
+                "round": 3,
+                "seeds": kept + 12,
+                "kept": kept,
+                "dropped": {"near-duplicate": 3, "faithfulness": 8},
+                "failed": {"Unavailable": 1},
+            },
         ],
         "contests": [
             {"round": 1, "challenger": 0, "incumbent": 0, "outvoted others": kept - 9, "unopposed": 3},
@@ -53,10 +94,22 @@ def run_facts(kept: int) -> dict[str, Any]:
             {"round": 3, "challenger": 12, "incumbent": kept - 14, "outvoted others": 0, "unopposed": 2},
         ],
         "stages": [
-            {"name": "generation", "role": "generator", "requests": 312, "tokens_in": 148_200, "tokens_out": 61_020,
-             "sampling": SAMPLING},
-            {"name": "depth", "role": "critic", "requests": 624, "tokens_in": 402_110, "tokens_out": 3_744,
-             "sampling": {"temperature": None}},
+            {
+                "name": "generation",
+                "role": "generator",
+                "requests": 312,
+                "tokens_in": 148_200,
+                "tokens_out": 61_020,
+                "sampling": SAMPLING,
+            },
+            {
+                "name": "depth",
+                "role": "critic",
+                "requests": 624,
+                "tokens_in": 402_110,
+                "tokens_out": 3_744,
+                "sampling": {"temperature": None},
+            },
         ],
         "seconds": 812.25,
     }
@@ -73,21 +126,40 @@ def conversation(number: int) -> Dialogue:
     seed = f"spc-{rng.getrandbits(48):012x}"
     hobbies = rng.sample(HOBBIES, 2)
     personas = tuple(
-        Persona(f"{seed}-{side}", (f"I spend my weekends on {hobby}.", f"My home is near {rng.choice(PLACES)}.",
-                                   f"I have {rng.randint(2, 9)} cousins."), name)
+        Persona(
+            f"{seed}-{side}",
+            (
+                f"I spend my weekends on {hobby}.",
+                f"My home is near {rng.choice(PLACES)}.",
+                f"I have {rng.randint(2, 9)} cousins.",
+            ),
+            name,
+        )
         for side, (hobby, name) in enumerate(zip(hobbies, rng.sample(NAMES, 2), strict=True), 1)
     )
     turns = _turns(rng, hobbies)
     if number % 10 == 0:
         turns = (Turn(turns[0].speaker, "Excuse me, is this place free?"), *turns)
     return Dialogue(
-        seed, turns, personas, topic=rng.choice(SETTINGS),
+        seed,
+        turns,
+        personas,
+        topic=rng.choice(SETTINGS),
         rejected=_losers(rng, hobbies) if number % 3 == 0 else (),
         notes=("incumbent",) if number % 4 == 0 else (),
-        origin=Origin("spc", "laptop", "parley-embedded", None, "0123456789abcdef", 7, 2 if number % 4 == 0 else 3, (
-            Stage("generation", "generator", 2, 900 + number, 300, SAMPLING),
-            Stage("depth", "critic", 4, 2000, 24, {}),
-        )),
+        origin=Origin(
+            "spc",
+            "laptop",
+            "parley-embedded",
+            None,
+            "0123456789abcdef",
+            7,
+            2 if number % 4 == 0 else 3,
+            (
+                Stage("generation", "generator", 2, 900 + number, 300, SAMPLING),
+                Stage("depth", "critic", 4, 2000, 24, {}),
+            ),
+        ),
     )
 
 

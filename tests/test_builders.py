@@ -69,7 +69,9 @@ def test_loads_with_the_declared_features_and_every_row(load: Load, config: str,
 
 def test_built_says_what_it_counted(built: Built) -> None:
     assert {config: sum(splits.values()) for config, splits in built.rows.items()} == {
-        "default": 40, "messages": 80, "preference": 42,
+        "default": 40,
+        "messages": 80,
+        "preference": 42,
     }
     assert built.left_out == ()
     assert built.funnel.startswith("52 seeds = 40 kept + 11 dropped + 1 failed; round 1 kept 34 of 52 (length 5")
@@ -97,13 +99,20 @@ def test_messages_of_one_conversation() -> None:
     said = (("User 1", "Hi."), ("User 1", "Cold?"), ("User 2", "Yes."), ("User 1", "Hm."))
     talk = Dialogue("d", tuple(Turn(*turn) for turn in said), (ann, bob), topic="at a pier")
     as_ann, as_bob = chats(talk)
-    assert as_bob == {"id": "d", "assistant": "User 2", "messages": [
-        {"role": "system", "content": "You are Bob, in a casual conversation. What is true of you:\n- I sew.\n\n"
-                                      "The setting: at a pier"},
-        {"role": "user", "content": "Hi.\nCold?"},
-        {"role": "assistant", "content": "Yes."},
-        {"role": "user", "content": "Hm."},
-    ]}
+    assert as_bob == {
+        "id": "d",
+        "assistant": "User 2",
+        "messages": [
+            {
+                "role": "system",
+                "content": "You are Bob, in a casual conversation. What is true of you:\n- I sew.\n\n"
+                "The setting: at a pier",
+            },
+            {"role": "user", "content": "Hi.\nCold?"},
+            {"role": "assistant", "content": "Yes."},
+            {"role": "user", "content": "Hm."},
+        ],
+    }
     assert as_ann["messages"][0]["content"].endswith("pier\n\nYou have just opened the conversation with: Hi.\nCold?")
     assert [message["role"] for message in as_ann["messages"]] == ["system", "user", "assistant"]
 
@@ -111,8 +120,10 @@ def test_messages_of_one_conversation() -> None:
 def test_preferences_are_readable_losers_only() -> None:
     won = conversation(1)
     losers = (
-        Rejected(won.turns[:2], "outvoted", 1.5, 5), Rejected(won.turns, "outvoted", 2.5, 5),
-        Rejected((), "reading: no turns"), Rejected(won.turns[:1], "length: 1 turn"),
+        Rejected(won.turns[:2], "outvoted", 1.5, 5),
+        Rejected(won.turns, "outvoted", 2.5, 5),
+        Rejected((), "reading: no turns"),
+        Rejected(won.turns[:1], "length: 1 turn"),
     )
     first, second = preferences(dataclasses.replace(won, rejected=losers))
     assert first["rejected"] == [
@@ -157,8 +168,15 @@ def test_splits_have_their_shares_and_growth_moves_nobody() -> None:
 
 
 def test_a_small_dataset_says_which_splits_and_configs_it_lacks(tmp_path: Path) -> None:
-    made = build(run_folder(tmp_path / "run", [conversation(1), conversation(2)], contests=UNFOUGHT,
-                            metrics={"nearest": 0.4321, "turns": -1}), tmp_path)
+    made = build(
+        run_folder(
+            tmp_path / "run",
+            [conversation(1), conversation(2)],
+            contests=UNFOUGHT,
+            metrics={"nearest": 0.4321, "turns": -1},
+        ),
+        tmp_path,
+    )
     assert made.rows == {"default": {"train": 2}, "messages": {"train": 4}}
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     assert made.left_out[0] == "There is no config `preference`: no conversation of this run gives it a row."
@@ -187,8 +205,11 @@ def test_the_same_run_gives_the_same_bytes_and_replaces_itself(built: Built, run
         "README.md",
         *(f"data/{split}-00000-of-00001.parquet" for split in ("test", "train", "validation")),
         *(f"figures/{name}.png" for name in ("critics", "funnel", "lengths")),
-        *(f"{config}/{split}-00000-of-00001.parquet" for config in ("messages", "preference")
-          for split in ("test", "train", "validation")),
+        *(
+            f"{config}/{split}-00000-of-00001.parquet"
+            for config in ("messages", "preference")
+            for split in ("test", "train", "validation")
+        ),
     ]
     assert oct(built.folder.stat().st_mode & 0o777) == oct(0o777 & ~_umask())
 
@@ -204,8 +225,13 @@ def _umask() -> int:
     [
         ({"notes.txt": "mine"}, "notes.txt"),
         ({"README.md": "# mine"}, "README.md"),
-        ({"README.md": "---\ntags: [parley]\nconfigs:\n- {config_name: default, data_files: data/*.parquet}\n---\n",
-          "data/extra.csv": "1"}, "data/extra.csv"),
+        (
+            {
+                "README.md": "---\ntags: [parley]\nconfigs:\n- {config_name: default, data_files: data/*.parquet}\n---\n",
+                "data/extra.csv": "1",
+            },
+            "data/extra.csv",
+        ),
     ],
 )
 def test_foreign_files_are_named_and_kept(run: Path, tmp_path: Path, files: dict[str, str], named: str) -> None:
@@ -327,8 +353,15 @@ def test_the_builder_class_is_found_by_recipe() -> None:
 def child(*argv: str, home: Path) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
     env |= {"HOME": str(home), "PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(home.parent / "mpl")}
-    return subprocess.run([sys.executable, "-m", "builders", *argv], capture_output=True, text=True, check=False,
-                          env=env, cwd=home.parent, timeout=100)
+    return subprocess.run(
+        [sys.executable, "-m", "builders", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+        cwd=home.parent,
+        timeout=100,
+    )
 
 
 def test_build_as_a_command_keeps_out_of_home(run: Path, tmp_path: Path) -> None:
@@ -338,8 +371,10 @@ def test_build_as_a_command_keeps_out_of_home(run: Path, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("52 seeds = 40 kept")
-    assert lines[-2:] == ['load_dataset("dist/synthetic-persona-chat")',
-                          "publish it: make push REPO=org/synthetic-persona-chat"]
+    assert lines[-2:] == [
+        'load_dataset("dist/synthetic-persona-chat")',
+        "publish it: make push REPO=org/synthetic-persona-chat",
+    ]
     assert list(home.iterdir()) == []
 
 

@@ -25,37 +25,70 @@ from tests.run_folder import run_facts
 ROOT = Path(__file__).parent.parent
 
 MODEL: dict[str, Any] = {
-    "name": "parley-embedded", "parameters": 4_700_000, "architecture": {"layers": 6, "attention": {"heads": 4}},
-    "vocabulary": 8192, "context": 2048,
-    "data": [{"source": "our own dialogues", "licence": "CC BY 4.0", "dialogues": 1200, "examples": 5000,
-              "tokens": 2_000_000, "weight": 1.0}],
+    "name": "parley-embedded",
+    "parameters": 4_700_000,
+    "architecture": {"layers": 6, "attention": {"heads": 4}},
+    "vocabulary": 8192,
+    "context": 2048,
+    "data": [
+        {
+            "source": "our own dialogues",
+            "licence": "CC BY 4.0",
+            "dialogues": 1200,
+            "examples": 5000,
+            "tokens": 2_000_000,
+            "weight": 1.0,
+        }
+    ],
     "tasks": [{"name": "conversation", "examples": 4000, "target_tokens": 900_000}],
-    "hyperparameters": {"learning_rate": 0.0006, "batch": 32}, "steps": 2000, "tokens_seen": 64_000_000,
-    "seconds": 5400.0, "hardware": "2 cores", "curve": [{"step": 0, "loss": 9.01}, {"step": 2000, "loss": 2.5,
-                                                                                   "eval_loss": 2.625}],
+    "hyperparameters": {"learning_rate": 0.0006, "batch": 32},
+    "steps": 2000,
+    "tokens_seen": 64_000_000,
+    "seconds": 5400.0,
+    "hardware": "2 cores",
+    "curve": [{"step": 0, "loss": 9.01}, {"step": 2000, "loss": 2.5, "eval_loss": 2.625}],
     "evaluation": {"held-out": {"perplexity": 13.8}, "valid verdicts": 0.91},
-    "versions": {"parley": "0.1.0", "torch": "2.13.0"}, "command": "python -m training.sft --config embedded.yaml",
+    "versions": {"parley": "0.1.0", "torch": "2.13.0"},
+    "command": "python -m training.sft --config embedded.yaml",
 }
 
 
 def facts(**changes: Any) -> dict[str, Any]:
     table = {
-        "name": "default", "default": True, "description": "One row a conversation.",
+        "name": "default",
+        "default": True,
+        "description": "One row a conversation.",
         "columns": [{"name": "id", "type": "string", "meaning": "one | two"}],
-        "features": [{"name": "id", "dtype": "string"}], "download_size": 900,
-        "splits": [{"name": "train", "rows": 1234, "bytes": 800, "files": "data/train-*.parquet"},
-                   {"name": "test", "rows": 70, "bytes": 40, "files": "data/test-*.parquet"}],
+        "features": [{"name": "id", "dtype": "string"}],
+        "download_size": 900,
+        "splits": [
+            {"name": "train", "rows": 1234, "bytes": 800, "files": "data/train-*.parquet"},
+            {"name": "test", "rows": 70, "bytes": 40, "files": "data/test-*.parquet"},
+        ],
     }
     return {
-        "pretty_name": "Talk", "repo": "org/talk", "license": "cc-by-4.0", "license_reason": "It is ours.",
-        "language": "en", "task_categories": ["text-generation"], "task_ids": ["dialogue-generation"],
-        "tags": ["synthetic", "parley"], "embedded": True, "run": run_facts(40), "configs": [table],
+        "pretty_name": "Talk",
+        "repo": "org/talk",
+        "license": "cc-by-4.0",
+        "license_reason": "It is ours.",
+        "language": "en",
+        "task_categories": ["text-generation"],
+        "task_ids": ["dialogue-generation"],
+        "tags": ["synthetic", "parley"],
+        "embedded": True,
+        "run": run_facts(40),
+        "configs": [table],
         "left_out": ["`default` has no validation split."],
         "spread": [{"of": "turns of a conversation", "mean": 8.61, "median": 8.0, "min": 4, "max": 12}],
         "statistics": [{"name": "distinct_1", "value": 0.021, "meaning": "different words / all words"}],
         "figures": {name: f"figures/{name}.png" for name in ("funnel", "critics", "lengths")},
-        "sample": {"id": "spc-1", "split": "train", "topic": None, "conversation": "User 1: ```hi``` {{ 7 * 7 }}",
-                   "personas": [{"speaker": "User 1", "name": None, "traits": ["I fish."]}]},
+        "sample": {
+            "id": "spc-1",
+            "split": "train",
+            "topic": None,
+            "conversation": "User 1: ```hi``` {{ 7 * 7 }}",
+            "personas": [{"speaker": "User 1", "name": None, "traits": ["I fish."]}],
+        },
     } | changes
 
 
@@ -65,32 +98,64 @@ def test_the_hub_reads_the_metadata(tmp_path: Path) -> None:
     card = DatasetCard.load(path)
     said = card.data.to_dict()
     assert (said["license"], said["language"], said["size_categories"]) == ("cc-by-4.0", ["en"], ["1K<n<10K"])
-    assert said["configs"] == [{"config_name": "default", "default": True, "data_files": [
-        {"split": "train", "path": "data/train-*.parquet"}, {"split": "test", "path": "data/test-*.parquet"},
-    ]}]
-    assert said["dataset_info"] == [{
-        "config_name": "default", "features": [{"name": "id", "dtype": "string"}],
-        "splits": [{"name": "train", "num_bytes": 800, "num_examples": 1234},
-                   {"name": "test", "num_bytes": 40, "num_examples": 70}],
-        "download_size": 900, "dataset_size": 840,
-    }]
+    assert said["configs"] == [
+        {
+            "config_name": "default",
+            "default": True,
+            "data_files": [
+                {"split": "train", "path": "data/train-*.parquet"},
+                {"split": "test", "path": "data/test-*.parquet"},
+            ],
+        }
+    ]
+    assert said["dataset_info"] == [
+        {
+            "config_name": "default",
+            "features": [{"name": "id", "dtype": "string"}],
+            "splits": [
+                {"name": "train", "num_bytes": 800, "num_examples": 1234},
+                {"name": "test", "num_bytes": 40, "num_examples": 70},
+            ],
+            "download_size": 900,
+            "dataset_size": 840,
+        }
+    ]
     assert yaml.safe_load(path.read_text(encoding="utf-8").split("---\n")[1]) == said
 
 
 def test_the_card_says_what_was_done() -> None:
     text = dataset_card("spc", facts())
     for sentence in (
-        'data = load_dataset("org/talk")', "| `default` | 1,234 | – | 70 |", "| `id` | string | one \\| two |",
-        "| 1 | 52 | 34 | 17 | 1 | length 5, faithfulness 12, Unavailable 1 |", "| 2 | 22 | 1 | 15 | 0 |",
-        "52 seeds = 40 kept +\n11 dropped + 1 failed", "arXiv 2312.10007", "eprint        = {2312.10007}",
-        "temperature 0.7, top_p 0.9, max_new_tokens 384", "| turns of a conversation | 8.61 | 8 | 4 | 12 |",
-        "`default` has no validation split.", "(figures/funnel.png)", "(figures/lengths.png)", "(figures/critics.png)",
-        "**This model is tiny.**", "User 1: ```hi``` {{ 7 * 7 }}\n````",
+        'data = load_dataset("org/talk")',
+        "| `default` | 1,234 | – | 70 |",
+        "| `id` | string | one \\| two |",
+        "| 1 | 52 | 34 | 17 | 1 | length 5, faithfulness 12, Unavailable 1 |",
+        "| 2 | 22 | 1 | 15 | 0 |",
+        "52 seeds = 40 kept +\n11 dropped + 1 failed",
+        "arXiv 2312.10007",
+        "eprint        = {2312.10007}",
+        "temperature 0.7, top_p 0.9, max_new_tokens 384",
+        "| turns of a conversation | 8.61 | 8 | 4 | 12 |",
+        "`default` has no validation split.",
+        "(figures/funnel.png)",
+        "(figures/lengths.png)",
+        "(figures/critics.png)",
+        "**This model is tiny.**",
+        "User 1: ```hi``` {{ 7 * 7 }}\n````",
     ):
         assert sentence in text
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert headings == ["Loading", "Structure", "How it was made", "Statistics", "Quality and limits", "Biases",
-                        "Personal data", "Licence", "Citation"]
+    assert headings == [
+        "Loading",
+        "Structure",
+        "How it was made",
+        "Statistics",
+        "Quality and limits",
+        "Biases",
+        "Personal data",
+        "Licence",
+        "Citation",
+    ]
 
 
 def test_the_card_fits_the_run() -> None:
@@ -102,9 +167,21 @@ def test_the_card_fits_the_run() -> None:
     assert "hosted toxicity score" in text
 
 
-@pytest.mark.parametrize("absent", [
-    "run", "configs", "license_reason", "sample", "statistics", "spread", "figures", "tags", "embedded", "left_out",
-])
+@pytest.mark.parametrize(
+    "absent",
+    [
+        "run",
+        "configs",
+        "license_reason",
+        "sample",
+        "statistics",
+        "spread",
+        "figures",
+        "tags",
+        "embedded",
+        "left_out",
+    ],
+)
 def test_a_missing_fact_raises(absent: str) -> None:
     with pytest.raises((UndefinedError, KeyError), match=absent):
         dataset_card("spc", {name: value for name, value in facts().items() if name != absent})
@@ -119,10 +196,20 @@ def test_a_missing_fact_inside_the_run_raises() -> None:
         dataset_card("no_such_recipe", facts())
 
 
-@pytest.mark.parametrize(("value", "said"), [
-    (1234567, "1,234,567"), (0.43211, "0.432"), (8.0, "8"), (1234.6, "1,235"), (100.0, "100"), (None, "–"), ("x", "x"),
-    (0, "0"), (6e-05, "6e-05"),
-])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1234567, "1,234,567"),
+        (0.43211, "0.432"),
+        (8.0, "8"),
+        (1234.6, "1,235"),
+        (100.0, "100"),
+        (None, "–"),
+        ("x", "x"),
+        (0, "0"),
+        (6e-05, "6e-05"),
+    ],
+)
 def test_numbers(value: Any, said: str) -> None:
     assert number(value) == said
 
@@ -175,11 +262,18 @@ def test_a_model_card_is_read_by_the_hub(tmp_path: Path) -> None:
     path.write_text(model_card(MODEL), encoding="utf-8")
     card = ModelCard.load(path)
     assert (card.data.library_name, card.data.pipeline_tag, card.data.license) == (
-        "transformers", "text-generation", "apache-2.0",
+        "transformers",
+        "text-generation",
+        "apache-2.0",
     )
-    for sentence in ("4,700,000 parameters", "| attention heads | 4 |", "| held-out perplexity | 13.8 |",
-                     "| our own dialogues | CC BY 4.0 | 1,200 | 5,000 | 2,000,000 | 1 |", "| time | 90 min |",
-                     "went from 9.01 at step 0 to 2.5 at\nstep 2,000; the loss on held-out dialogues ended at 2.62"):
+    for sentence in (
+        "4,700,000 parameters",
+        "| attention heads | 4 |",
+        "| held-out perplexity | 13.8 |",
+        "| our own dialogues | CC BY 4.0 | 1,200 | 5,000 | 2,000,000 | 1 |",
+        "| time | 90 min |",
+        "went from 9.01 at step 0 to 2.5 at\nstep 2,000; the loss on held-out dialogues ended at 2.62",
+    ):
         assert sentence in card.text
     assert "curve.png" not in card.text
 
@@ -193,8 +287,14 @@ def test_a_model_card_leaves_no_gap(absent: str) -> None:
 def test_model_card_as_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "facts.json", tmp_path / "model" / "README.md"
     source.write_text(json.dumps(MODEL))
-    done = subprocess.run([sys.executable, "-m", "cards", "model", str(source), "--out", str(out)],
-                          capture_output=True, text=True, check=False, cwd=ROOT, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-m", "cards", "model", str(source), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=100,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "![Loss by training step](figures/curve.png)" in out.read_text(encoding="utf-8")
     assert (out.parent / "figures/curve.png").read_bytes()[:4] == b"\x89PNG"

@@ -59,8 +59,9 @@ def text(path: str, content: str) -> tuple[str, dict[str, str]]:
 def test_real_clients_create_upload_load_stream_and_download(hub: Hub, tmp_path: Path) -> None:
     program = Path(__file__).with_name("hub_client.py")
     environment = hub.environment(tmp_path, "hf_me", USE_TORCH="0")  # importing torch would only take time
-    done = subprocess.run([sys.executable, str(program), str(tmp_path)], env=environment, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["name"] == "me"
@@ -121,7 +122,8 @@ def test_large_files_are_told_apart_and_kept_by_hash(hub: Hub) -> None:
     repo.put("held.txt", b"held")
     asked = [("a.parquet", b"PAR1"), ("b.txt", b"plain"), ("c.dat", b"\0\1"), ("held.txt", b"held")]
     files: list[dict[str, Any]] = [
-        {"path": path, "sample": base64.b64encode(sample).decode(), "size": len(sample)} for path, sample in asked]
+        {"path": path, "sample": base64.b64encode(sample).decode(), "size": len(sample)} for path, sample in asked
+    ]
     files.append({"path": "huge.txt", "sample": "", "size": 11 << 20})
     told = json.loads(call(hub, "POST", "/api/datasets/org/d/preupload/main", {"files": files})[2])["files"]
     assert [one["uploadMode"] for one in told] == ["lfs", "regular", "lfs", "regular", "lfs"]
@@ -154,10 +156,13 @@ def test_files_are_served_by_range_and_missing_things_by_their_code(hub: Hub) ->
         assert (status, body) == (206, got), asked
     assert headers["Content-Range"] == "bytes 8-9/10"
     assert call(hub, "GET", where, Range="bytes=10-")[0] == 416
-    for path, code in (("/datasets/org/d/resolve/main/absent", "EntryNotFound"),
-                       ("/datasets/org/d/resolve/absent/t.txt", "RevisionNotFound"),
-                       ("/api/datasets/org/d/tree/main/absent", "EntryNotFound"),
-                       ("/api/datasets/org/absent", "RepoNotFound"), ("/api/models/org/d", "RepoNotFound")):
+    for path, code in (
+        ("/datasets/org/d/resolve/main/absent", "EntryNotFound"),
+        ("/datasets/org/d/resolve/absent/t.txt", "RevisionNotFound"),
+        ("/api/datasets/org/d/tree/main/absent", "EntryNotFound"),
+        ("/api/datasets/org/absent", "RepoNotFound"),
+        ("/api/models/org/d", "RepoNotFound"),
+    ):
         status, headers, _ = call(hub, "GET", path)
         assert (status, headers["X-Error-Code"]) == (404, code), path
 
@@ -172,10 +177,20 @@ def test_listings_come_in_pages_and_paths_info_takes_forms(hub: Hub) -> None:
         _, headers, body = call(hub, "GET", path)
         listed += [(one["path"], one["lastCommit"]["title"]) for one in json.loads(body)]
         path = headers.get("Link", "<>").split("<")[1].split(">")[0].removeprefix(hub.url)
-    assert listed == [(".gitattributes", "initial commit"), ("x", "Put x/b.txt"), ("x/a.txt", "Put x/a.txt"),
-                      ("x/b.txt", "Put x/b.txt"), ("y.txt", "Put y.txt")]
-    form = call(hub, "POST", "/api/datasets/org/d/paths-info/main", b"paths=x&paths=no&paths=y.txt&expand=False",
-                Content_Type="application/x-www-form-urlencoded")[2]
+    assert listed == [
+        (".gitattributes", "initial commit"),
+        ("x", "Put x/b.txt"),
+        ("x/a.txt", "Put x/a.txt"),
+        ("x/b.txt", "Put x/b.txt"),
+        ("y.txt", "Put y.txt"),
+    ]
+    form = call(
+        hub,
+        "POST",
+        "/api/datasets/org/d/paths-info/main",
+        b"paths=x&paths=no&paths=y.txt&expand=False",
+        Content_Type="application/x-www-form-urlencoded",
+    )[2]
     assert [(one["type"], one["path"]) for one in json.loads(form)] == [("directory", "x"), ("file", "y.txt")]
     assert call(hub, "GET", "/api/datasets/org/d/commits/main")[1]["X-Total-Count"] == "4"
 
@@ -189,7 +204,10 @@ def test_who_may_do_what(hub: Hub) -> None:
     status, _, body = call(hub, "POST", "/api/repos/create", create)
     assert (status, json.loads(body)["url"]) == (409, f"{hub.url}/datasets/org/d")
     assert [call(hub, "GET", "/api/datasets/org/d", token=token)[0] for token in ("hf_me", "hf_other", None)] == [
-        200, 404, 401]
+        200,
+        404,
+        401,
+    ]
     assert call(hub, "PUT", "/api/datasets/org/d/settings", {"visibility": "public"})[0] == 200
     assert call(hub, "GET", "/api/datasets/org/d", token="hf_other")[0] == 200
     assert call(hub, "POST", "/api/datasets/org/d/tag/main", {"tag": "v1"}, token="hf_other")[0] == 403

@@ -60,11 +60,18 @@ def test_distinct_n_is_what_it_says(texts: list[list[str]]) -> None:
 
 
 def test_persona_use() -> None:
-    found = PersonaUse()([talk(
-        "My dogs keep me awake, and I never learned how to swim.",
-        "Swimming? I paint, my paintings hang in the kitchen.",
-        traits=(("I have a dog.", "I never learned how to swim.", "I grow roses."), ("I paint.", "I fear dogs.")),
-    )])
+    found = PersonaUse()(
+        [
+            talk(
+                "My dogs keep me awake, and I never learned how to swim.",
+                "Swimming? I paint, my paintings hang in the kitchen.",
+                traits=(
+                    ("I have a dog.", "I never learned how to swim.", "I grow roses."),
+                    ("I paint.", "I fear dogs."),
+                ),
+            )
+        ]
+    )
     # dog 1/1 | learn, swim 2/2, recited | grow, ros 0/2 || paint 1/1, recited whole | fear, dog: 0/2, said by User 1
     assert found == {
         "persona_attributes": 5,

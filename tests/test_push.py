@@ -23,8 +23,11 @@ from synthesis.errors import BuildError, ParleyError, StorageError, UserError
 from tests.hub import Account, Hub
 from tests.hub_store import Blob, Repo
 
-TOKENS = {"hf_me_secret": Account("me", orgs=("org",)), "hf_other": Account("other"),
-          "hf_read": Account("me", orgs=("org",), write=False)}
+TOKENS = {
+    "hf_me_secret": Account("me", orgs=("org",)),
+    "hf_other": Account("other"),
+    "hf_read": Account("me", orgs=("org",), write=False),
+}
 CONFIGS = {"default": {"train": 6, "test": 2}, "messages": {"train": 6}}
 ROOT = Path(__file__).parent.parent
 Ask = Callable[..., dict[str, Any]]
@@ -39,8 +42,12 @@ def dist(
     head: list[dict[str, Any]] = []
     for config, splits in (CONFIGS if configs is None else configs).items():
         place = "data" if config == "default" else config
-        head.append({"config_name": config, "data_files": [
-            {"split": split, "path": f"{place}/{split}-*.parquet"} for split in splits]})
+        head.append(
+            {
+                "config_name": config,
+                "data_files": [{"split": split, "path": f"{place}/{split}-*.parquet"} for split in splits],
+            }
+        )
         for split, rows in splits.items():
             file = folder / place / f"{split}-00000-of-00001.parquet"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -77,10 +84,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(hub: Hub, home: Path) -> Iterator[Ask]:
     """Have the worker push. Its process outlives the test, so that libraries are imported once."""
     environment = hub.environment(home, "hf_me_secret", PYTHONPATH=str(ROOT), PYTHONWARNINGS="ignore")
-    with (home / "stderr").open("w+") as errors, subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "push_worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=errors, env=environment, cwd=home, text=True,
-    ) as worker:
+    with (
+        (home / "stderr").open("w+") as errors,
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "tests" / "push_worker.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            cwd=home,
+            text=True,
+        ) as worker,
+    ):
         assert worker.stdin
         assert worker.stdout
 
@@ -149,24 +164,27 @@ def spoil_parquet(folder: Path) -> None:
 
 def spoil_info(folder: Path) -> None:
     text = (folder / "README.md").read_text()
-    info = "dataset_info:\n- config_name: default\n  features:\n  - {name: id, dtype: string}\n" \
-           "  - {name: text, dtype: string}\n"
+    info = (
+        "dataset_info:\n- config_name: default\n  features:\n  - {name: id, dtype: string}\n"
+        "  - {name: text, dtype: string}\n"
+    )
     (folder / "README.md").write_text(text.replace("license: mit\n", "license: mit\n" + info))
 
 
-@pytest.mark.parametrize(("spoil", "kind", "said"), [
-    (spoil_foreign, UserError, r"\.env, data/stray\.parquet"),
-    (spoil_link, UserError, "symbolic link"),
-    (spoil_columns, BuildError, "'id' is int64 in data/train-00000.* and string in data/train-00001"),
-    (spoil_parquet, BuildError, "cannot be read as Parquet"),
-    (spoil_info, BuildError, "out of date"),
-    (lambda folder: (folder / "README.md").unlink(), UserError, "no README.md"),
-    (lambda folder: (folder / "README.md").write_text("# no head"), BuildError, "no YAML front matter"),
-    (lambda folder: (folder / "data/test-00000-of-00001.parquet").unlink(), BuildError, "matches no Parquet file"),
-])
-def test_check_refuses(
-    tmp_path: Path, spoil: Callable[[Path], object], kind: type[ParleyError], said: str
-) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "kind", "said"),
+    [
+        (spoil_foreign, UserError, r"\.env, data/stray\.parquet"),
+        (spoil_link, UserError, "symbolic link"),
+        (spoil_columns, BuildError, "'id' is int64 in data/train-00000.* and string in data/train-00001"),
+        (spoil_parquet, BuildError, "cannot be read as Parquet"),
+        (spoil_info, BuildError, "out of date"),
+        (lambda folder: (folder / "README.md").unlink(), UserError, "no README.md"),
+        (lambda folder: (folder / "README.md").write_text("# no head"), BuildError, "no YAML front matter"),
+        (lambda folder: (folder / "data/test-00000-of-00001.parquet").unlink(), BuildError, "matches no Parquet file"),
+    ],
+)
+def test_check_refuses(tmp_path: Path, spoil: Callable[[Path], object], kind: type[ParleyError], said: str) -> None:
     folder = dist(tmp_path, {"default": {"train": 3, "test": 1}})
     spoil(folder)
     with pytest.raises(kind, match=said):
@@ -183,30 +201,47 @@ def test_front_matter_with_an_impossible_date_is_our_error() -> None:
         front_matter("---\nmade: 2026-99-99\n---\n")
 
 
-@pytest.mark.parametrize(("configs", "said"), [
-    ([], "no `configs` list"),
-    ([{"data_files": "a"}], "needs a config_name"),
-    ([{"config_name": "a"}], "names no data_files"),
-    ([{"config_name": "a", "data_files": [{"split": "held-out", "path": "x"}]}], "held-out"),
-    ([{"config_name": "a", "data_files": "../x.parquet"}], "outside the folder"),
-    ([{"config_name": "a", "data_files": [{"split": "train"}]}], "must give split and path"),
-    ([{"config_name": "a", "data_files": "x"}, {"config_name": "a", "data_files": "y"}], "twice"),
-])
+@pytest.mark.parametrize(
+    ("configs", "said"),
+    [
+        ([], "no `configs` list"),
+        ([{"data_files": "a"}], "needs a config_name"),
+        ([{"config_name": "a"}], "names no data_files"),
+        ([{"config_name": "a", "data_files": [{"split": "held-out", "path": "x"}]}], "held-out"),
+        ([{"config_name": "a", "data_files": "../x.parquet"}], "outside the folder"),
+        ([{"config_name": "a", "data_files": [{"split": "train"}]}], "must give split and path"),
+        ([{"config_name": "a", "data_files": "x"}, {"config_name": "a", "data_files": "y"}], "twice"),
+    ],
+)
 def test_layout_refuses(configs: list[object], said: str) -> None:
     with pytest.raises(BuildError, match=said):
         layout(f"---\n{yaml.safe_dump({'configs': configs})}---\n", [])
 
 
 def test_layout_reads_every_form_of_data_files() -> None:
-    forms = [{"config_name": "one", "data_files": "a/*.parquet"},
-             {"config_name": "two", "data_files": ["b/**/x?.parquet", "./c/[01].parquet"]},
-             {"config_name": "three", "data_files": {"dev": "a/*.parquet", "test": ["d/**"]}}]
-    paths = ["a/1.parquet", "a/deep/1.parquet", "a/1.txt", "b/x1.parquet", "b/p/q/x2.parquet", "b/x12.parquet",
-             "c/0.parquet", "c/2.parquet", "d/e/f.parquet", "LICENSE"]
+    forms = [
+        {"config_name": "one", "data_files": "a/*.parquet"},
+        {"config_name": "two", "data_files": ["b/**/x?.parquet", "./c/[01].parquet"]},
+        {"config_name": "three", "data_files": {"dev": "a/*.parquet", "test": ["d/**"]}},
+    ]
+    paths = [
+        "a/1.parquet",
+        "a/deep/1.parquet",
+        "a/1.txt",
+        "b/x1.parquet",
+        "b/p/q/x2.parquet",
+        "b/x12.parquet",
+        "c/0.parquet",
+        "c/2.parquet",
+        "d/e/f.parquet",
+        "LICENSE",
+    ]
     found = layout(f"---\n{yaml.safe_dump({'configs': forms})}---\nSee ./LICENSE, not a/1.txt.old\n", paths)
-    assert found.configs == {"one": {"train": ("a/1.parquet",)},
-                             "two": {"train": ("b/p/q/x2.parquet", "b/x1.parquet", "c/0.parquet")},
-                             "three": {"dev": ("a/1.parquet",), "test": ("d/e/f.parquet",)}}
+    assert found.configs == {
+        "one": {"train": ("a/1.parquet",)},
+        "two": {"train": ("b/p/q/x2.parquet", "b/x1.parquet", "c/0.parquet")},
+        "three": {"dev": ("a/1.parquet",), "test": ("d/e/f.parquet",)},
+    }
     assert found.foreign == ("a/1.txt", "a/deep/1.parquet", "b/x12.parquet", "c/2.parquet")
 
 
@@ -235,9 +270,12 @@ def test_schema_changes_name_what_breaks_and_ignore_what_is_added() -> None:
     assert schema_changes(there, {**there, "c": {"train": {"z": "int"}}}) == []
     here = {"a": {"train": {"x": "str", "z": "str"}}}
     assert schema_changes(there, here) == [
-        "a/train: column 'x' is int there and str here", "a/train: column 'y' is str there and absent here",
-        "a/train: column 'z' is absent there and str here", "split 'test' of config 'a' would go",
-        "config 'b' would go"]
+        "a/train: column 'x' is int there and str here",
+        "a/train: column 'y' is str there and absent here",
+        "a/train: column 'z' is absent there and str here",
+        "split 'test' of config 'a' would go",
+        "config 'b' would go",
+    ]
 
 
 def test_pauses_double_up_to_a_limit_and_obey_the_server() -> None:
@@ -249,17 +287,18 @@ def test_pauses_double_up_to_a_limit_and_obey_the_server() -> None:
     assert patience.pause(0, 1e9) <= 61
 
 
-@pytest.mark.parametrize(("status", "headers", "again", "wait"), [
-    (429, {"Retry-After": "12"}, True, 12.0),
-    (429, {"RateLimit": '"api";r=0;t=55'}, True, 55.0),
-    (503, {"RateLimit": '"api";r=9;t=55'}, True, None),
-    (412, {}, True, None),
-    (400, {}, False, None),
-    (403, {}, False, None),
-])
-def test_answers_of_the_hub_are_weighed(
-    status: int, headers: dict[str, str], again: bool, wait: float | None
-) -> None:
+@pytest.mark.parametrize(
+    ("status", "headers", "again", "wait"),
+    [
+        (429, {"Retry-After": "12"}, True, 12.0),
+        (429, {"RateLimit": '"api";r=0;t=55'}, True, 55.0),
+        (503, {"RateLimit": '"api";r=9;t=55'}, True, None),
+        (412, {}, True, None),
+        (400, {}, False, None),
+        (403, {}, False, None),
+    ],
+)
+def test_answers_of_the_hub_are_weighed(status: int, headers: dict[str, str], again: bool, wait: float | None) -> None:
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -321,8 +360,11 @@ def test_a_push_lands_and_the_next_ones_change_only_what_changed(
     environment = hub.environment(tmp_path, USE_TORCH="0")  # anybody's, without a token; torch would only take time
     done = subprocess.run([sys.executable, "-c", READER], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"rows": {"train": 9, "test": 2}, "more": {"id": 0, "text": "messages train 0"},
-                                       "streamed": ["default test 0", "default test 1"]}
+    assert json.loads(done.stdout) == {
+        "rows": {"train": 9, "test": 2},
+        "more": {"id": 0, "text": "messages train 0"},
+        "streamed": ["default test 0", "default test 1"],
+    }
 
 
 def test_a_change_of_schema_needs_replace(hub: Hub, ask: Ask, tmp_path: Path) -> None:
@@ -337,8 +379,10 @@ def test_a_change_of_schema_needs_replace(hub: Hub, ask: Ask, tmp_path: Path) ->
     assert ask(other, "org/schema", replace=True)["rows"] == {"default": {"train": 4}}
     assert held(repo) == on_disk(other)
 
-    for path, part in (("notes.txt", "no part of its dataset: notes.txt"),
-                       ("README.md", "does not say what they are")):
+    for path, part in (
+        ("notes.txt", "no part of its dataset: notes.txt"),
+        ("README.md", "does not say what they are"),
+    ):
         repo.put(path, b"somebody's own")
         assert part in ask(other, "org/schema")["said"]
 
@@ -399,8 +443,10 @@ def test_users_mistakes_are_told_before_anything_is_sent(hub: Hub, ask: Ask, tmp
 
 def test_a_hub_that_fails_for_good_or_holds_something_else_is_told(hub: Hub, ask: Ask, tmp_path: Path) -> None:
     folder = dist(tmp_path / "whole", {"default": {"train": 5}})
-    for method, place, status, said in (("GET", "/whoami", 0, f"{hub.url} cannot be reached"),
-                                        ("POST", "/commit/", 503, "still answers 503")):
+    for method, place, status, said in (
+        ("GET", "/whoami", 0, f"{hub.url} cannot be reached"),
+        ("POST", "/commit/", 503, "still answers 503"),
+    ):
         hub.fail(method, place, status, times=5)
         told = ask(folder, "org/broken", private=True)
         assert (told["error"], told["status"]) == ("PushError", 1)

@@ -17,7 +17,6 @@ from synthesis.engine import Engine, Reply, Request
 from synthesis.engines.store import Store
 from synthesis.errors import ContextOverflow, JournalError
 
-
 _OVERFLOW = "context overflow"
 
 
