@@ -227,7 +227,8 @@ def _umask() -> int:
         ({"README.md": "# mine"}, "README.md"),
         (
             {
-                "README.md": "---\ntags: [parley]\nconfigs:\n- {config_name: default, data_files: data/*.parquet}\n---\n",
+                "README.md": "---\ntags: [parley]\nconfigs:\n"
+                "- {config_name: default, data_files: data/*.parquet}\n---\n",
                 "data/extra.csv": "1",
             },
             "data/extra.csv",
