@@ -24,10 +24,10 @@ PORT     ?= 3000
 
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help synth build push serve embedded test check bench clean
+.PHONY: help synth build push serve embedded test check bench bench-peers clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  synth:  RECIPE=$(RECIPE) N=$(N) SEED=$(SEED) RUN=$(RUN) [ENDPOINT=url] [MODEL=folder or Hub id] [PRESET=..] [FLAGS='--field value']"
 	@echo "  push:   REPO=org/name [PRIVATE=1] [VERSION=1.0.0] [PUSH='--create-pr --revision branch --replace']"
@@ -60,11 +60,18 @@ check: .venv/.dev ## formatting, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: .venv/.dev ## benchmarks, as ratios
+bench: .venv/.dev ## benchmarks, as ratios, and docs/benchmarks.md anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-only
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.table --write
+
+bench-peers: .venv/.dev ## the same load in datatrove, distilabel and Data Designer, each in an environment of its own
+	@for peer in 'datatrove datatrove[io] aiofiles httpx aiosqlite' 'distilabel distilabel[openai] requests' 'data-designer data-designer'; do \
+	  set -- $$peer; name=$$1; shift; test -d .venv-peers/$$name || $(PYTHON) -m venv .venv-peers/$$name; \
+	  .venv-peers/$$name/bin/pip install -q --disable-pip-version-check $(PIP_ARGS) "$$@" || rm -rf .venv-peers/$$name; done
+	$(BIN)/python -m tests.benchmarks.beside --write
 
 clean: ## everything that was made, but runs and dist
-	rm -rf .venv *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers *.egg-info .mypy_cache .ruff_cache .hypothesis
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -102,6 +102,10 @@ def _shared(run: Run, builder: DialogueBuilder, splits: Mapping[str, str]) -> di
     return found
 
 
+_NOT_SAID = ("seconds", "metrics", "traffic")
+"""What differs between two runs that make the same dialogues; the same dialogues have the same card."""
+
+
 def facts(
     run: Run,
     builder: DialogueBuilder,
@@ -112,7 +116,7 @@ def facts(
     license: str | None,
 ) -> dict[str, Any]:
     """Everything that `cards.card.dataset_card` states."""
-    said = {key: public(value) for key, value in run.facts.items() if key not in ("seconds", "metrics")}
+    said = {key: public(value) for key, value in run.facts.items() if key not in _NOT_SAID}
     said["contests"] = contests(run.facts)
     numbers = {**Lexical()(run.dialogues()), **PersonaUse()(run.dialogues()), **seen.shared}
     about = {

@@ -6,19 +6,23 @@ import asyncio
 import logging
 import shlex
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthesis.command import describe, parse, recipe_class
+from synthesis.command import describe, endpoints, parse, recipe_class
+from synthesis.engine import CRITIC, GENERATOR, Info, models_of
 from synthesis.errors import ParleyError, UserError
 from synthesis.recipe import make
 
 if TYPE_CHECKING:
     import argparse
 
-    from synthesis.engine import Engine, Info
+    from synthesis.engine import Engine, Models
+    from synthesis.engines.traffic import Traffic
+    from synthesis.price import Stages
+    from synthesis.run import Plan
 
 INTERRUPTED = 130
 
@@ -51,44 +55,83 @@ def _tell() -> None:
 
 
 async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:
-    from synthesis.engines.journal import Journal
-    from synthesis.progress import Meter, Progress
-    from synthesis.run import Plan, run
+    from synthesis.engines.traffic import Asked, Traffic
+    from synthesis.run import Plan
 
-    if flags.replay and (flags.dry_run or flags.endpoint or flags.model):
-        raise UserError("--replay asks nobody: it goes without --endpoint, --model and --dry-run")
+    _check(flags)
     folder: Path = flags.out or Path("runs") / flags.recipe
-    async with _engine(flags, folder) as (engine, info):
-        meter = Meter(engine) if engine else None
-        plan = Plan(recipe, flags.preset, folder, flags.n, flags.seed, info, flags.shard, flags.in_flight, command)
-        if flags.dry_run and meter:
+    traffic = Traffic()
+    async with _engine(flags, folder, traffic) as (engine, infos):
+        info, critic = infos[GENERATOR], infos[CRITIC] if infos[CRITIC].name != infos[GENERATOR].name else None
+        plan = Plan(
+            recipe, flags.preset, folder, flags.n, flags.seed, info, flags.shard, flags.in_flight, command, critic
+        )
+        asked = Asked(engine, traffic) if engine else None
+        if flags.dry_run:
             from synthesis.dry_run import estimate
+            from synthesis.engines.journal import Journal
 
-            print(await estimate(plan, meter, lambda path: Journal(meter, path, _identity(info))))
+            print(await estimate(plan, traffic, lambda path: Journal(asked, path, models_of(infos))))
             return 0
-        plan.reopen() if flags.replay else plan.claim()
-        name = "journal.sqlite" if plan.shard.count == 1 else f"journal-{plan.shard}.sqlite"
-        async with Journal(meter, folder / name, _identity(info)) as journal:
-            with Progress(meter) as show:
-                facts = await run(plan, journal, show)
+        facts = await _made(flags, plan, asked, models_of(infos), traffic)
     return _report(facts, folder, flags.max_failures)
 
 
-def _identity(info: Info) -> str:
-    """The model's name in the journal: replies of another revision are other replies."""
-    return f"{info.model}@{info.revision}" if info.revision else info.model
+def _check(flags: argparse.Namespace) -> None:
+    if flags.replay and (flags.dry_run or endpoints(flags) or flags.model):
+        raise UserError("--replay asks nobody: it goes without endpoints, --model and --dry-run")
+    if flags.retry_failed and (flags.dry_run or flags.replay):
+        raise UserError("--retry-failed asks again: it goes without --dry-run and --replay")
+
+
+async def _made(
+    flags: argparse.Namespace, plan: Plan, engine: Engine | None, models: Models, traffic: Traffic
+) -> dict[str, Any]:
+    """run.json of the run, made with its journal while it is shown in line and on the metrics page."""
+    from synthesis.engines.journal import Journal
+    from synthesis.garbage import seldom
+    from synthesis.openmetrics import page, served
+    from synthesis.price import Price
+    from synthesis.progress import Progress
+    from synthesis.run import run
+
+    (plan.reopen if flags.replay else plan.retry if flags.retry_failed else plan.claim)()
+    priced = flags.price_in is not None or flags.price_out is not None
+    price = Price(flags.price_in or 0.0, flags.price_out or 0.0) if priced else None
+    name = "journal.sqlite" if plan.shard.count == 1 else f"journal-{plan.shard}.sqlite"
+
+    def told(stages: Stages) -> dict[str, Any]:
+        return {"traffic": traffic.facts()} | ({"cost": price.facts(stages)} if price else {})
+
+    seldom()
+    with Progress(traffic if engine else None, price) as show:
+        async with (
+            served(flags.metrics_port, lambda: page(traffic, show.counts)) as address,
+            Journal(engine, plan.folder / name, models) as journal,
+        ):
+            if address:
+                print(f"metrics: {address}", file=sys.stderr)
+            return await run(plan, journal, show, told)
 
 
 @asynccontextmanager
-async def _engine(flags: argparse.Namespace, folder: Path) -> AsyncIterator[tuple[Engine | None, Info]]:
-    """The endpoint that was named, the embedded server, or for a replay nobody."""
+async def _engine(
+    flags: argparse.Namespace, folder: Path, traffic: Traffic
+) -> AsyncIterator[tuple[Engine | None, Mapping[str, Info]]]:
+    """The endpoints that were named, the embedded server, or for a replay nobody; and what serves each role."""
     if flags.replay:
-        yield None, _info_of(folder)
+        yield None, _infos_of(folder)
         return
-    from synthesis.engines.connect import connect
+    from synthesis.engines.connect import connect_roles
+    from synthesis.engines.retry import Backoff
 
-    if flags.endpoint:
-        async with connect(flags.endpoint, model=flags.model, concurrency=4 * flags.in_flight) as both:
+    how: dict[str, Any] = {
+        "concurrency": 4 * flags.in_flight,
+        "backoff": Backoff(patience=flags.patience),
+        "traffic": traffic,
+    }
+    if named := endpoints(flags):
+        async with connect_roles(named, model=flags.model, **how) as both:
             yield both
         return
     from synthesis.embedded_model import chosen
@@ -98,14 +141,13 @@ async def _engine(flags: argparse.Namespace, folder: Path) -> AsyncIterator[tupl
     print(f"starting the embedded server with {name}", file=sys.stderr)
     async with (
         serve(model, threads=flags.threads, options=("--model-id", name)) as url,
-        connect(url, environ={}, concurrency=4 * flags.in_flight) as both,
+        connect_roles({GENERATOR: [url], CRITIC: [url]}, environ={}, **how) as both,
     ):
         yield both
 
 
-def _info_of(folder: Path) -> Info:
-    """The model of an earlier run, from its run.json."""
-    from synthesis.engine import Info
+def _infos_of(folder: Path) -> Mapping[str, Info]:
+    """The models of an earlier run by role, from its run.json."""
     from synthesis.storage import parse as parse_json
     from synthesis.storage import read_text
 
@@ -113,7 +155,8 @@ def _info_of(folder: Path) -> Info:
     if not path.exists():
         raise UserError(f"--replay: {folder} holds no run; give the --out of a finished one")
     facts = parse_json(read_text(path, "run"), str(path))
-    return Info(facts["model"], facts["dialect"], facts["revision"])
+    each = {GENERATOR: facts, CRITIC: facts.get("critic") or facts}
+    return {role: Info(at["model"], at["dialect"], at["revision"]) for role, at in each.items()}
 
 
 def _report(facts: dict[str, Any], folder: Path, max_failures: float) -> int:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from synthesis.dialogue import Stage
 from synthesis.engine import Engine, Reply, Request
-from synthesis.errors import ReadingError, RequestRefused
+from synthesis.errors import Quarantined, ReadingError, RequestRefused
 from synthesis.recipe import draw_seed
 
 T = TypeVar("T")
@@ -40,15 +40,16 @@ async def ask(engine: Engine, request: Request, read: Callable[[str], T], rng: R
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order of the calls, which run side by side.
 
-    When some cannot be read or are refused, the first in order is raised once all have ended: with `asyncio.gather`,
-    which raises what fails first and leaves the others running, it would show in reasons and accounts who is quickest.
-    Any other error, such as an endpoint that is gone, is raised at once, and the others are cancelled.
+    When some cannot be read, are refused or fail for good, the first in order is raised once all have ended: with
+    `asyncio.gather`, which raises what fails first and leaves the others running, it would show in reasons and
+    accounts who is quickest. Any other error, such as an endpoint that is gone, is raised at once, and the others are
+    cancelled.
     """
 
-    async def held(call: Coroutine[Any, Any, T]) -> T | ReadingError | RequestRefused:
+    async def held(call: Coroutine[Any, Any, T]) -> T | ReadingError | RequestRefused | Quarantined:
         try:
             return await call
-        except (ReadingError, RequestRefused) as error:
+        except (ReadingError, RequestRefused, Quarantined) as error:
             return error
 
     try:
@@ -59,7 +60,7 @@ async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     results: list[T] = []
     for task in tasks:
         result = task.result()
-        if isinstance(result, (ReadingError, RequestRefused)):
+        if isinstance(result, (ReadingError, RequestRefused, Quarantined)):
             raise result
         results.append(result)
     return results
@@ -79,9 +80,10 @@ class Account:
         self._stages: dict[str, dict[str, Any]] = {}
 
     async def __call__(self, request: Request) -> Reply:
-        self.add(request.stage, request.role, sampling(request), 1, 0, 0)  # now, for it may fail, or others be quicker
+        how = sampling(request)
+        self.add(request.stage, request.role, how, 1, 0, 0)  # now, for it may fail, or others be quicker
         reply = await self._engine(request)
-        self.add(request.stage, request.role, sampling(request), 0, reply.tokens_in, reply.tokens_out)
+        self.add(request.stage, request.role, how, 0, reply.tokens_in, reply.tokens_out)
         return reply
 
     def add(self, name: str, role: str, how: Mapping[str, Any], requests: int, into: int, out: int) -> None:

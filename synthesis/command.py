@@ -6,15 +6,18 @@ import argparse
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from synthesis.errors import UserError
+from synthesis.flag_types import port, positive, price, seconds, share
 from synthesis.outcomes import Shard
 
 EPILOG = """examples:
   python -m synthesis spc                                    the embedded model, nothing to download
   python -m synthesis spc --endpoint http://localhost:3000   a text-generation-inference server
+  python -m synthesis spc --endpoint http://a:3000 --endpoint http://b:3000     two servers of one model
   python -m synthesis spc --preset paper --candidates 8      a preset, and a field of the recipe changed
   python -m synthesis spc --dry-run --n 10000                what would it take?
 """
@@ -49,32 +52,76 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipes())}")
+    _servers(add)
+    add("--preset", default="improved", help="set of hyper-parameters (default: improved)")
+    add("--n", type=positive, default=100, help="dialogues to try (default: 100)")
+    add("--seed", type=int, default=0, help="seed of the run (default: 0)")
+    add("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE)")
+    add("--shard", type=Shard.parse, default=Shard(), metavar="I/N", help="take part I of N of the seeds")
+    add("--in-flight", type=positive, default=64, help="dialogues worked on side by side (default: 64)")
     add(
-        "--endpoint", metavar="URL", help="text-generation-inference or OpenAI-compatible server; key from TGI_API_KEY"
+        "--max-failures",
+        type=share,
+        default=0.05,
+        metavar="SHARE",
+        help="share of failed seeds from which the exit status is 1 (default: 0.05)",
+    )
+    _figures(add)
+    add("--dry-run", action="store_true", help="print the calls, tokens and time a run will need, from a small pilot")
+    add("--retry-failed", action="store_true", help="try the failed seeds of a finished run again, and no others")
+    add("--replay", action="store_true", help="ask nobody: repeat a finished run from its journal")
+    add("--fields", action="store_true", help="list the recipe's fields with their values, and stop")
+    return made
+
+
+def _servers(add: Callable[..., Any]) -> None:
+    """Who is asked."""
+    add(
+        "--endpoint",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="text-generation-inference or OpenAI-compatible server; key from TGI_API_KEY; give it again for each "
+        "further server of the same model",
+    )
+    for role in ("generator", "critic"):
+        add(
+            f"--{role}-endpoint",
+            metavar="URL",
+            action="append",
+            default=[],
+            help=f"as --endpoint, for the {role} alone",
+        )
+    add(
+        "--patience",
+        type=seconds,
+        default=300.0,
+        metavar="S",
+        help="seconds to wait for an endpoint when none answers, before the run stops (default: 300)",
     )
     add(
         "--model",
         help="without endpoint: the model to serve, a folder or Hub id (default: the embedded one); "
         "with endpoint: which of its models",
     )
-    add("--preset", default="improved", help="set of hyper-parameters (default: improved)")
-    add("--n", type=_positive, default=100, help="dialogues to try (default: 100)")
-    add("--seed", type=int, default=0, help="seed of the run (default: 0)")
-    add("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE)")
-    add("--shard", type=Shard.parse, default=Shard(), metavar="I/N", help="take part I of N of the seeds")
-    add("--in-flight", type=_positive, default=64, help="dialogues worked on side by side (default: 64)")
-    add("--threads", type=_positive, default=1, help="threads of the embedded server (default: 1)")
+    add("--threads", type=positive, default=1, help="threads of the embedded server (default: 1)")
+
+
+def _figures(add: Callable[..., Any]) -> None:
+    """What is told of the traffic."""
+    for direction in ("in", "out"):
+        add(
+            f"--price-{direction}",
+            type=price,
+            metavar="X",
+            help=f"price of a million tokens {direction}: run.json and the progress line then say what the run costs",
+        )
     add(
-        "--max-failures",
-        type=_share,
-        default=0.05,
-        metavar="SHARE",
-        help="share of failed seeds from which the exit status is 1 (default: 0.05)",
+        "--metrics-port",
+        type=port,
+        metavar="PORT",
+        help="serve OpenMetrics at http://127.0.0.1:PORT/metrics while the run lasts",
     )
-    add("--dry-run", action="store_true", help="print the calls, tokens and time a run will need, from a small pilot")
-    add("--replay", action="store_true", help="ask nobody: repeat a finished run from its journal")
-    add("--fields", action="store_true", help="list the recipe's fields with their values, and stop")
-    return made
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -99,17 +146,12 @@ def describe(recipe: Any) -> str:
     )
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a share from 0 to 1")
-    return number
+def endpoints(flags: argparse.Namespace) -> dict[str, list[str]]:
+    """Addresses by role; empty when none was named. Raises UserError when a role is left without any."""
+    named = {"generator": flags.generator_endpoint, "critic": flags.critic_endpoint}
+    if not (flags.endpoint or any(named.values())):
+        return {}
+    for role, urls in named.items():
+        if not urls and not flags.endpoint:
+            raise UserError(f"no endpoint for the {role}: give --{role}-endpoint, or --endpoint for both roles")
+    return {role: urls or flags.endpoint for role, urls in named.items()}

@@ -141,6 +141,7 @@ async def _labels(engine: Engine, dialogue: Dialogue, user: str, traits: Sequenc
         24 * len(traits) + 16,
         role="critic",
         grammar=Grammar("json", faithfulness_schema(len(traits))),
+        thread=dialogue.id,
         conversation=transcript(dialogue.turns),
         user=user,
         traits=numbered,
@@ -160,6 +161,7 @@ async def unfaithful_as_published(engine: Engine, dialogue: Dialogue, how: Sampl
         how,
         80,
         role="critic",
+        thread=dialogue.id,
         profiles=profiles,
         conversation=transcript(dialogue.turns),
     )
@@ -168,7 +170,8 @@ async def unfaithful_as_published(engine: Engine, dialogue: Dialogue, how: Sampl
 
 async def toxic(engine: Engine, dialogue: Dialogue, how: Sampling, rng: Random) -> str | None:
     """Why a dialogue is toxic, None when it is not."""
-    request = chat("toxicity", TOXICITY, how, 40, role="critic", conversation=transcript(dialogue.turns))
+    text = transcript(dialogue.turns)
+    request = chat("toxicity", TOXICITY, how, 40, role="critic", thread=dialogue.id, conversation=text)
 
     def read(text: str) -> str | None:
         return f"toxic: {text.strip()[:100]!r}" if reading.verdict(text) else None
@@ -219,6 +222,7 @@ async def _better(
         how,
         4,
         role="critic",
+        thread=candidates[first].id,
         policy=EXPERTS[expert],
         first=transcript(candidates[first].turns),
         second=transcript(candidates[second].turns),

@@ -8,6 +8,7 @@ made and nothing else.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,9 +73,9 @@ class Stage:
 class Origin:
     """Provenance of a dialogue.
 
-    `prompts`: first 16 hex digits of the SHA-256 over
-    the recipe's prompt templates. `seed`: the run's seed. `round`: the round that wrote it, from 1. `stages`: every
-    stage that asked something in that round.
+    `model` and `revision` are the generator's; `critic` names the critics' (model@revision) where it is another.
+    `prompts`: first 16 hex digits of the SHA-256 over the recipe's prompt templates. `seed`: the run's seed. `round`:
+    the round that wrote it, from 1. `stages`: every stage that asked something in that round.
     """
 
     recipe: str
@@ -85,6 +86,7 @@ class Origin:
     seed: int
     round: int
     stages: tuple[Stage, ...] = ()
+    critic: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +131,27 @@ def messages(turns: Iterable[Turn], assistant: str, system: str | None = None) -
 
 def to_json(record: Any) -> Any:
     """A record as plain JSON values; fields that are None or empty and have a default are left out."""
-    if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return {
-            field.name: to_json(getattr(record, field.name))
-            for field in dataclasses.fields(record)
-            if field.default is dataclasses.MISSING or getattr(record, field.name) != field.default
-        }
+    kind = type(record)
+    if kind in _SCALARS:
+        return record
+    if dataclasses.is_dataclass(kind):
+        values = [(name, getattr(record, name), default) for name, default in _fields(kind)]
+        return {name: to_json(value) for name, value, default in values if default is _MISSING or value != default}
     if isinstance(record, Mapping):
         return {str(key): to_json(value) for key, value in record.items()}
     if isinstance(record, (tuple, list)):
         return [to_json(item) for item in record]
     return record
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_MISSING = dataclasses.MISSING
+
+
+@functools.cache
+def _fields(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Names and defaults of a record's fields; looked up once a kind, for this is asked for every turn of a run."""
+    return tuple((field.name, field.default) for field in dataclasses.fields(kind))
 
 
 def _make(kind: type[Any], row: Mapping[str, Any], where: str, nested: Mapping[str, Any]) -> Any:

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from synthesis.engines.traffic import Traffic
 from synthesis.outcomes import Shard
-from synthesis.progress import Meter
 from synthesis.run import Plan, run
 
 PILOT = 3
 KEYS = ("requests", "tokens_in", "tokens_out")
 
 
-async def estimate(plan: Plan, meter: Meter, journal: Callable[[Path], Any]) -> str:
+async def estimate(plan: Plan, traffic: Traffic, journal: Callable[[Path], Any]) -> str:
     """A table of requests and tokens by stage for `plan`, and the time they take. Runs both pilots, keeps nothing."""
     with tempfile.TemporaryDirectory(prefix="parley-pilot-") as folder:
         small, large = Path(folder) / "1", Path(folder) / "2"
@@ -40,7 +40,7 @@ async def estimate(plan: Plan, meter: Meter, journal: Callable[[Path], Any]) -> 
         name: {key: _line(seeds, [each[key] for each in both], plan.n) for key in KEYS}
         for name, both in stages.items()
     }
-    return _table(wanted, plan.n, facts[1], meter.tokens_out / max(seconds, 1e-9))
+    return _table(wanted, plan.n, facts[1], traffic.all.tokens_out / max(seconds, 1e-9))
 
 
 def _stage(facts: dict[str, Any], name: str) -> dict[str, float]:

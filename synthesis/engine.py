@@ -10,8 +10,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+GENERATOR, CRITIC = "generator", "critic"  # the roles
 Message = tuple[Literal["system", "user", "assistant"], str]
 
 
@@ -58,7 +59,9 @@ class Request:
         grammar = self.grammar and {"kind": self.grammar.kind, "value": self.grammar.value}
         whole = {name: getattr(self, name) for name in self.__slots__ if name not in _STEERING}
         return {
-            name: value for name, value in (whole | {"grammar": grammar}).items() if value not in (None, (), False)
+            name: value
+            for name, value in (whole | {"grammar": grammar}).items()
+            if not (value is None or value is False or value == ())  # 0 is something: a seed, or no likelier tokens
         }
 
     def key(self, model: str) -> str:
@@ -70,9 +73,11 @@ class Request:
 _STEERING = frozenset({"stage", "role", "conversation"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token of the vocabulary as it stood in a text; `logprob` is natural and None for a prompt's first token."""
+class Token(NamedTuple):
+    """A token of the vocabulary as it stood in a text; `logprob` is natural and None for a prompt's first token.
+
+    A tuple, because every reply makes some dozens of them: a frozen dataclass takes three times as long.
+    """
 
     id: int
     text: str
@@ -85,8 +90,9 @@ class Reply:
     """What the model wrote.
 
     `text`: without the prompt, special tokens and the stop text. `finish_reason`: "length", "eos_token" or
-    "stop_sequence". `tokens`: generated tokens (empty when the dialect does not tell). `prefill`: the prompt's
-    tokens, if `decoder_input_details` was asked. `top_tokens`: per step the likeliest tokens, if asked.
+    "stop_sequence". `tokens`: generated tokens, if `top_n_tokens` was asked (0: these alone); reading, moving and
+    keeping them costs more than all the rest of a reply. `prefill`: the prompt's tokens, if `decoder_input_details`
+    was asked. `top_tokens`: per step the likeliest tokens, if asked.
     """
 
     text: str
@@ -108,6 +114,26 @@ class Info:
     max_input_tokens: int | None = None
     max_total_tokens: int | None = None
     max_concurrent_requests: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Model and revision in one: replies of another revision are other replies."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model
+
+
+Models = str | Mapping[str, str]
+"""The model that replies depend on, as the journal names it: one for all, or one for each role."""
+
+
+def model_of(models: Models, role: str) -> str:
+    """The name of a role's model."""
+    return models if isinstance(models, str) else models[role]
+
+
+def models_of(infos: Mapping[str, Info]) -> Models:
+    """The journal's name for the models that serve the roles: one where all share it."""
+    names = {role: info.name for role, info in infos.items()}
+    return next(iter(names.values())) if len(set(names.values())) == 1 else names
 
 
 class Engine(Protocol):

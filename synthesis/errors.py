@@ -8,7 +8,10 @@
         │   │   └── ContextOverflow   prompt and reply do not fit the model's context
         │   ├── Unsupported      this dialect has no such feature; names the feature and who has it
         │   ├── Overloaded       the server takes no more just now (429, 503): back off and come again
-        │   └── Unavailable      transport or server fault (424, 500, 502, 504, resets, torn streams): a few retries
+        │   ├── Unavailable      transport or server fault (424, 500, 502, 504, resets, torn streams): a few retries
+        │   │   ├── Unreachable  the request never got to a server that works: no fault of the request
+        │   │   └── Outage       no endpoint came back in time: the run stops, and goes on when started again
+        │   └── Quarantined      this request fails whenever it is asked; names it and the last cause
         ├── ReadingError         a reply came, but what was asked for cannot be read out of it; carries the raw text
         ├── JournalError         the journal on disk cannot be read or written
         ├── StorageError         the disk refused: full, read-only, gone
@@ -66,6 +69,26 @@ class Overloaded(EngineError):
 
 class Unavailable(EngineError):
     """The endpoint or the way to it failed; a bounded number of retries is worth it."""
+
+
+class Unreachable(Unavailable):
+    """The endpoint refuses connections or everybody: the request waits or goes elsewhere, and is not to blame."""
+
+
+class Outage(Unavailable):
+    """No endpoint came back within the patience that was given. Nothing is lost: the journal has what was paid for."""
+
+
+class Quarantined(EngineError):
+    """A request that was tried as often as is worth it, at endpoints that answer others.
+
+    `key`: its name in the journal; `cause`: what the last try raised.
+    """
+
+    def __init__(self, message: str, key: str, cause: EngineError) -> None:
+        super().__init__(message)
+        self.key = key
+        self.cause = cause
 
 
 class ReadingError(Failure):

@@ -86,9 +86,13 @@ def chat(
     *,
     role: str = "generator",
     grammar: Any = None,
+    thread: str | None = None,
     **slots: Any,
 ) -> Request:
-    """A request of one user message; a slot that the template wants and does not get is a KeyError."""
+    """A request of one user message; a slot that the template wants and does not get is a KeyError.
+
+    `thread`: id of the conversation that it is about, which ties it to one endpoint and its prefix cache.
+    """
     message: Message = ("user", template.substitute(slots))
     return Request(
         stage,
@@ -99,6 +103,7 @@ def chat(
         top_p=how.top_p,
         role=role,
         grammar=grammar,
+        conversation=thread,
     )
 
 

@@ -1,4 +1,4 @@
-"""Progress of a run: one bar with dialogues and tokens a second, kept, dropped, failed, and the time left."""
+"""Progress of a run: one bar with kept, dropped, failed, tokens a second, retries, latency, cost, and time left."""
 
 from __future__ import annotations
 
@@ -8,37 +8,29 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from synthesis.engine import Engine, Reply, Request
+from synthesis.engines.traffic import Traffic
+from synthesis.price import Price
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 
-class Meter:
-    """An engine around another that counts what is really asked: requests, and tokens that came back."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.requests = 0
-        self.tokens_in = 0
-        self.tokens_out = 0
-
-    async def __call__(self, request: Request) -> Reply:
-        reply = await self._engine(request)
-        self.requests += 1
-        self.tokens_in += reply.tokens_in
-        self.tokens_out += reply.tokens_out
-        return reply
+TELL_SECONDS = 0.5
 
 
 class Progress:
-    """The bar on standard error; one line every ten seconds where that is no terminal."""
+    """The bar on standard error; one line every ten seconds where that is no terminal.
 
-    def __init__(self, meter: Meter | None) -> None:
-        self._meter = meter
+    `traffic` None: a replay. `counts`: dialogues by outcome in the phase under way.
+    """
+
+    def __init__(self, traffic: Traffic | None, price: Price | None = None) -> None:
+        self._traffic, self._price = traffic, price
         self._begun = time.monotonic()
+        self._told = -TELL_SECONDS
         self._bar: tqdm[Any] | None = None
         self._phase = ""
+        self.counts: Mapping[str, int] = {}
 
     def __enter__(self) -> Progress:
         return self
@@ -48,14 +40,31 @@ class Progress:
 
     def __call__(self, phase: str, total: int, counts: Mapping[str, int]) -> None:
         """Shows `counts` of a phase with `total` seeds."""
+        self.counts = counts
         if phase != self._phase:
             self._open(phase, total)
-        if self._bar is not None:
-            seconds = max(1e-9, time.monotonic() - self._begun)
-            told = ", ".join(f"{name} {count}" for name, count in counts.items())
-            rate = f"{self._meter.tokens_out / seconds:.0f} tokens/s" if self._meter else "replay"
-            self._bar.set_postfix_str(", ".join(filter(None, [told, rate])), refresh=False)
-            self._bar.update(sum(counts.values()) - self._bar.n)
+        if self._bar is None:
+            return
+        done, now = sum(counts.values()), time.monotonic()
+        if now - self._told >= TELL_SECONDS or done == total:
+            self._told = now
+            told = [f"{name} {count}" for name, count in counts.items()]
+            self._bar.set_postfix_str(", ".join([*told, *self._traffic_told(now - self._begun)]), refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def _traffic_told(self, seconds: float) -> list[str]:
+        """Speed, trouble, latency and cost so far, each if there is any."""
+        traffic = self._traffic
+        if traffic is None:
+            return ["replay"]
+        told = [f"{traffic.all.tokens_out / max(seconds, 1e-9):.0f} tokens/s"]
+        told += [f"{traffic.retries} retries"] if traffic.retries else []
+        told += [f"{traffic.overloaded} refused"] if traffic.overloaded else []
+        middle, late = traffic.latency.percentile(0.5), traffic.latency.percentile(0.99)
+        told += [f"{middle:.2g} s, p99 {late:.2g} s"] if middle is not None and late is not None else []
+        if self._price is not None:
+            told.append(f"cost {self._price.of(traffic.all.tokens_in, traffic.all.tokens_out):.4g}")
+        return told
 
     def _open(self, phase: str, total: int) -> None:
         from tqdm import tqdm

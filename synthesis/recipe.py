@@ -44,7 +44,7 @@ class Dropped(Failure):
 class Pool:
     """What a round may learn from: `exemplars` for prompts, and the dialogues kept by the round before, by seed id."""
 
-    exemplars: tuple[Dialogue, ...] = ()
+    exemplars: Sequence[Dialogue] = ()
     previous: Mapping[str, Dialogue] = dataclasses.field(default_factory=dict)
 
 
@@ -81,9 +81,12 @@ def prompt_hash(recipe: Recipe) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def rng_for(run_seed: int, seed_id: str, round_number: int = 1) -> Random:
-    """The one source of chance for a dialogue; independent of order, concurrency and shards."""
-    return Random(f"{run_seed}:{seed_id}:{round_number}")
+def rng_for(run_seed: int, seed_id: str, round_number: int = 1, walk: int = 0) -> Random:
+    """The one source of chance for a dialogue; independent of order, concurrency and shards.
+
+    `walk`: 0, and counting up where a retry walks a second way because nothing readable came on the first.
+    """
+    return Random(f"{run_seed}:{seed_id}:{round_number}" + (f":{walk}" if walk else ""))
 
 
 def fork(rng: Random) -> Random:

@@ -10,6 +10,15 @@
         journal.sqlite   every reply, by the hash of its request
 
 A rerun walks the same path again and finds each finished call in the journal, even in the middle of a conversation.
+Nothing in memory grows with the number of dialogues but eight bytes for each: seeds and outcomes are read from disk.
+
+Trying failed seeds again (`Plan.retry`) replaces their rows and no others, round by round. Failed seeds walk the same
+way again: a call that an endpoint refused is asked anew, all others are in the journal, so the row is what it would
+have been without the fault. A seed whose replies could not be read would find those same replies, so after that it
+walks another way, with sampling seeds drawn for the number of the retry, which run.json keeps: a replay goes the same
+ways in the same order. Where a retry adds to what a round has kept, the next round's pool is another, and that round
+is walked anew by all seeds: whatever is asked as before is in the journal, the rest is what a run without faults
+would have asked.
 """
 
 from __future__ import annotations
@@ -21,6 +30,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +39,28 @@ from synthesis import outcomes
 from synthesis.asking import Account
 from synthesis.dialogue import Dialogue, Origin, to_json
 from synthesis.engine import Engine, Info
-from synthesis.errors import EngineError, Failure, JournalError, ReadingError, RequestRefused, StorageError, UserError
+from synthesis.errors import (
+    EngineError,
+    Failure,
+    JournalError,
+    Outage,
+    ReadingError,
+    RequestRefused,
+    StorageError,
+    UserError,
+)
 from synthesis.filter import first_reason
+from synthesis.kept import Kept
 from synthesis.outcomes import Round, Row, Shard
+from synthesis.price import Stages as Priced
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
-from synthesis.storage import disk, parse, read_jsonl, read_text, write_json, write_jsonl
+from synthesis.sorting import Sorting
+from synthesis.storage import disk, dump, parse, read_text, replacing, write_json, write_jsonl
+from synthesis.tally import Stages, Tally
 
 VERSION = "0.1.0"
 POLL_SECONDS = 0.5
-OUTAGE = 10
+IN_A_ROW = 10
 """So many dialogues in a row that fail at the endpoint (all of them, if they are fewer) stop the run."""
 
 
@@ -45,7 +68,8 @@ OUTAGE = 10
 class Plan:
     """What to run and where.
 
-    `in_flight`: dialogues worked on side by side. `command`: how a user would start the same run again.
+    `in_flight`: dialogues worked on side by side. `command`: how a user would start the same run again. `info`: what
+    serves the generator, and `critic` what serves the critics, where that is another model.
     """
 
     recipe: Recipe
@@ -57,6 +81,7 @@ class Plan:
     shard: Shard = field(default_factory=Shard)
     in_flight: int = 64
     command: str = ""
+    critic: Info | None = None
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a rerun to be a resume."""
@@ -70,6 +95,8 @@ class Plan:
             "model": self.info.model,
             "revision": self.info.revision,
             "dialect": self.info.dialect,
+            "critic": self.critic
+            and {"model": self.critic.model, "revision": self.critic.revision, "dialect": self.critic.dialect},
             "prompts": prompt_hash(self.recipe),
             "shards": self.shard.count,
         }
@@ -84,7 +111,7 @@ class Plan:
         if not path.exists():
             facts = {
                 "status": "running",
-                **identity,
+                **{key: value for key, value in identity.items() if (key, value) != ("critic", None)},
                 "command": self.command,
                 "versions": {"parley": VERSION, "python": platform.python_version()},
             }
@@ -101,12 +128,29 @@ class Plan:
 
     def reopen(self) -> None:
         """Takes back what this shard made, but not the journal: the next run makes it again, from there."""
-        path = self.folder / "run.json"
-        write_json(path, self.claim() | {"status": "running"})
-        made = [outcomes.part(self.folder, number, self.shard) for number in range(1, self.recipe.rounds + 1)]
+        path, facts = self.folder / "run.json", self.claim()
+        write_json(path, facts | {"status": "running"})
+        retries = facts.get("retries", 0)
+        made = [each for number in range(1, self.recipe.rounds + 1) for each in self.parts(number, retries + 1)]
         for each in [*made, *([self.folder / "seeds.jsonl"] if self.shard.index == 0 else [])]:
             with disk(each):
                 each.unlink(missing_ok=True)
+
+    def retry(self) -> None:
+        """Opens a complete run again for the seeds that failed, if any did; one that is under way just goes on.
+
+        Raises UserError when there is no run.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            raise UserError(f"--retry-failed: {self.folder} holds no run; give the --out of a finished one")
+        facts = self.claim()
+        if facts["status"] == "complete" and facts["counts"]["failed"]:
+            write_json(path, facts | {"status": "running", "retries": facts.get("retries", 0) + 1})
+
+    def parts(self, number: int, retries: int) -> list[Path]:
+        """This shard's files of a round: before any retry, and after each but the last of `retries`."""
+        return [outcomes.part(self.folder, number, self.shard, done) for done in range(retries)]
 
 
 def _plain(value: Any) -> Any:
@@ -120,11 +164,13 @@ def _plain(value: Any) -> Any:
 
 Show = Callable[[str, int, Mapping[str, int]], None]
 """Called with the phase, how many seeds it has, and the counts of kept, dropped and failed so far."""
+Told = Callable[[Priced], dict[str, Any]]
 
 
-async def run(plan: Plan, engine: Engine, show: Show) -> dict[str, Any]:
+async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {}) -> dict[str, Any]:
     """Runs `plan` to its end, from wherever an earlier run stopped; returns run.json's content.
 
+    `told`: what else run.json says, given the stages: how the replies were come by, what they cost.
     Raises UserError when the folder holds another run, EngineError when the endpoint is gone, StorageError when the
     disk refuses; whatever was finished by then is in the journal.
     """
@@ -132,15 +178,17 @@ async def run(plan: Plan, engine: Engine, show: Show) -> dict[str, Any]:
     facts = plan.claim()
     if facts["status"] == "complete":
         return facts
+    retries = facts.get("retries", 0)
     pool, rounds = plan.recipe.pool(()), []  # first, because a bad file of exemplars must not cost a single call
-    seeds, seed_stages = await _seeds(plan, facts, engine, show)
+    seed_stages = await _seeds(plan, engine, show)
     for number in range(1, plan.recipe.rounds + 1):
-        await _round(plan, number, seeds, pool, engine, show)
-        rounds.append(await _complete(plan, number, show))
+        await _round(plan, number, retries, pool, engine, show)
+        rounds.append(await _complete(plan, number, retries, show))
         if number < plan.recipe.rounds:
-            pool = plan.recipe.pool(tuple(rounds[-1].kept()))
+            pool = plan.recipe.pool(Kept(rounds[-1]))
     facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)}
-    _publish(plan.folder, rounds[-1], facts)
+    facts |= told(facts["stages"])
+    _publish(plan, rounds[-1], facts)
     return facts
 
 
@@ -154,109 +202,177 @@ def _difference(key: str, there: Any, here: Any) -> str:
     return f"{key} is {there!r} there and {here!r} here"
 
 
-async def _seeds(plan: Plan, facts: dict[str, Any], engine: Engine, show: Show) -> tuple[list[Seed], list[Row]]:
-    """The run's seeds and what making them took; made once, by shard 0, and read by everybody."""
+async def _seeds(plan: Plan, engine: Engine, show: Show) -> list[Row]:
+    """Sees to it that the run's seeds are there, and returns what making them took; shard 0 makes them, once."""
     path, account_path = plan.folder / "seeds.jsonl", plan.folder / "seeds.stages.json"
     if not path.exists() and plan.shard.index == 0:
         show("seeds", 0, {})
         account = Account(engine)
-        made = [seed async for seed in plan.recipe.seeds(account, rng_for(plan.seed, "seeds"), plan.n)]
-        if not made:
-            raise UserError(
-                f"recipe {plan.recipe.name}: no seed could be made from what was given; "
-                "give more material or loosen what pairs it"
-            )
-        twice = sorted(id_ for id_, count in Counter(seed.id for seed in made).items() if count > 1)
-        if twice:
-            raise ValueError(f"recipe {plan.recipe.name}: made more than one seed with the id {twice[0]!r}")
-        write_json(account_path, to_json(account.stages()))
-        write_jsonl(path, [to_json(seed) for seed in sorted(made, key=lambda seed: seed.id)])
+        with Sorting(plan.folder) as made:
+            async for seed in plan.recipe.seeds(account, rng_for(plan.seed, "seeds"), plan.n):
+                made.add(to_json(seed))
+            write_json(account_path, to_json(account.stages()))
+            write_jsonl(path, _checked(made, plan.recipe.name))
     while not path.exists():
         show("waiting for the seeds of shard 0", 0, {})
         await asyncio.sleep(POLL_SECONDS)
-    seeds = [Seed(row["id"], row["content"]) for _, row in read_jsonl(path, "seeds")]
-    return seeds, parse(read_text(account_path, "account"), str(account_path))
+    stages: list[Row] = parse(read_text(account_path, "account"), str(account_path))
+    return stages
 
 
-def _publish(folder: Path, last: Round, facts: dict[str, Any]) -> None:
-    """The run's results; run.json comes last, because "complete" is what builders trust."""
-
-    def ledger(outcome: str) -> Iterator[Row]:
-        return (
-            {"id": row["id"], "round": last.number} | {key: row[key] for key in ("stage", "reason", "attempts", "raw")}
-            for row in last.rows()
-            if row["outcome"] == outcome
+def _checked(rows: Iterable[Row], recipe: str) -> Iterator[Row]:
+    """`rows` of seeds, sorted by their ids, if there are any and no two have the same."""
+    last = None
+    for row in rows:
+        if row["id"] == last:
+            raise ValueError(f"recipe {recipe}: made more than one seed with the id {last!r}")
+        last = row["id"]
+        yield row
+    if last is None:
+        raise UserError(
+            f"recipe {recipe}: no seed could be made from what was given; give more material or loosen what pairs it"
         )
 
-    write_jsonl(folder / "dropped.jsonl", ledger("dropped"))
-    write_jsonl(folder / "failed.jsonl", ledger("failed"))
-    write_jsonl(folder / "dialogues.jsonl", (row["dialogue"] for row in last.rows() if row["outcome"] == "kept"))
+
+def _mine(plan: Plan) -> Iterator[Seed]:
+    """This shard's seeds in the order of their ids."""
+    for row in outcomes.read(plan.folder / "seeds.jsonl"):
+        if _shard_of(row["id"], plan.shard.count) == plan.shard.index:
+            yield Seed(row["id"], row["content"])
+
+
+def _publish(plan: Plan, last: Round, facts: dict[str, Any]) -> None:
+    """The run's results; run.json comes last, because "complete" is what builders trust.
+
+    What this shard's rounds were before the last retry is not needed any more.
+    """
+    folder = plan.folder
+    with ExitStack() as stack:
+        streams = {name: stack.enter_context(replacing(folder / file)) for name, file in _LEDGERS.items()}
+        for row in last.rows():
+            told = row["dialogue"] if row["outcome"] == "kept" else _ledger_row(row, last.number)
+            streams[row["outcome"]].write(dump(told) + "\n")
     write_json(folder / "run.json", facts)
+    for number in range(1, last.number + 1):
+        for old in plan.parts(number, last.retries):
+            with disk(old):
+                old.unlink(missing_ok=True)
+
+
+_LEDGERS = {"dropped": "dropped.jsonl", "failed": "failed.jsonl", "kept": "dialogues.jsonl"}
+
+
+def _ledger_row(row: Row, number: int) -> Row:
+    return {"id": row["id"], "round": number} | {key: row[key] for key in ("stage", "reason", "attempts", "raw")}
 
 
 # ---- a round --------------------------------------------------------------------------------------------------------
 
 
-async def _round(plan: Plan, number: int, seeds: list[Seed], pool: Pool, engine: Engine, show: Show) -> None:
+async def _round(plan: Plan, number: int, retries: int, pool: Pool, engine: Engine, show: Show) -> None:
     """Takes this shard's seeds through a round, `in_flight` of them side by side, unless that was done before."""
-    path = outcomes.part(plan.folder, number, plan.shard)
-    mine = [seed for seed in seeds if _shard_of(seed.id, plan.shard.count) == plan.shard.index]
+    path = outcomes.part(plan.folder, number, plan.shard, retries)
     if path.exists():
         return
-    phase = f"round {number}/{plan.recipe.rounds}"
+    phase = f"round {number}/{plan.recipe.rounds}" + (f", retry {retries}" if retries else "")
     counts = Counter(kept=0, dropped=0, failed=0)
-    waiting = iter(mine)
-    gone = _Outage(min(OUTAGE, len(mine)))
-    show(phase, len(mine), counts)
+    before = _before(plan, number, retries)
+    total = sum(old is None or old["outcome"] == "failed" for _, old in _beside(plan, before))
+    gone = _Guard(min(IN_A_ROW, total) if before is None else None)
+    show(phase, total, counts)
     with outcomes.Writer(path) as writer:
+        waiting = _waiting(plan, before, writer)
 
         async def work() -> None:
-            for seed in waiting:
-                row, error = await _outcome(plan, number, seed, pool, engine)
-                writer.add(row)
+            for place, seed in waiting:
+                row, error = await _outcome(plan, number, seed, pool, engine, retries)
+                writer.add(place, row)
                 counts[row["outcome"]] += 1
-                show(phase, len(mine), counts)
+                show(phase, total, counts)
                 gone.see(error)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(plan.in_flight, len(mine))):
+                for _ in range(min(plan.in_flight, max(1, total))):
                     group.create_task(work())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
+
+
+def _before(plan: Plan, number: int, retries: int) -> Path | None:
+    """This shard's outcomes before the retry, if all but the failed still stand: the round's pool is what it was."""
+    path = outcomes.part(plan.folder, number, plan.shard, retries - 1)
+    if retries == 0 or not path.exists():
+        return None
+    last = [Round(plan.folder, number - 1, plan.shard.count, retries=done) for done in (retries - 1, retries)]
+    return path if number == 1 or last[0].same_pool(last[1]) else None
+
+
+def _beside(plan: Plan, before: Path | None) -> Iterator[tuple[Seed, Row | None]]:
+    """This shard's seeds, each with its outcome before the retry."""
+    if before is None:
+        return ((seed, None) for seed in _mine(plan))
+    return zip(_mine(plan), outcomes.read(before), strict=True)
+
+
+def _waiting(plan: Plan, before: Path | None, writer: outcomes.Writer) -> Iterator[tuple[int, Seed]]:
+    """Seeds to be taken through the round, with their places; those that did not fail keep the row that they have."""
+    for place, (seed, old) in enumerate(_beside(plan, before)):
+        if old is None or old["outcome"] == "failed":
+            yield place, seed
+        else:
+            writer.add(place, old)
 
 
 def _shard_of(id_: str, count: int) -> int:
     return int(hashlib.sha256(id_.encode()).hexdigest()[:8], 16) % count
 
 
-class _Outage:
-    """Stops the run when dialogue after dialogue fails at the endpoint: it is gone, and no row should pay for that."""
+class _Guard:
+    """Stops the run when dialogue after dialogue fails at endpoints that answer: no row should pay for that.
 
-    def __init__(self, limit: int) -> None:
+    It raises what the pool raises when no endpoint answers, and which stops the run at once.
+
+    Without `limit` it never does: seeds that had failed before lose nothing when they fail again.
+    """
+
+    def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._row = 0
 
     def see(self, error: EngineError | None) -> None:
         self._row = 0 if error is None or isinstance(error, RequestRefused) else self._row + 1
-        if self._row >= self._limit and error is not None:
-            raise type(error)(
+        if self._limit is not None and self._row >= self._limit and error is not None:
+            raise Outage(
                 f"{self._row} dialogues in a row failed: {error}. Every finished call is in the "
                 "journal: start the same command again when the endpoint is back"
             ) from error
 
 
-async def _outcome(plan: Plan, number: int, seed: Seed, pool: Pool, engine: Engine) -> tuple[Row, EngineError | None]:
-    """What becomes of one seed. Nothing that goes wrong inside is lost: it becomes a row of the ledger."""
+async def _outcome(
+    plan: Plan, number: int, seed: Seed, pool: Pool, engine: Engine, retries: int
+) -> tuple[Row, EngineError | None]:
+    """What becomes of one seed; after a retry, on the first way on which something could be read."""
     account = Account(engine)
+    for walk in range(retries):
+        row, error = await _walked(plan, number, seed, pool, account, walk)
+        if row["outcome"] != "failed" or row["stage"] != ReadingError.__name__:
+            return row, error
+    return await _walked(plan, number, seed, pool, account, retries)
+
+
+async def _walked(
+    plan: Plan, number: int, seed: Seed, pool: Pool, account: Account, walk: int
+) -> tuple[Row, EngineError | None]:
+    """What comes of a seed on one way. Nothing that goes wrong is lost: it becomes a row of the ledger."""
     head = {"id": seed.id}
     fault: EngineError | None = None
     try:
-        made = await plan.recipe.dialogue(seed, pool, account, rng_for(plan.seed, seed.id, number))
+        made = await plan.recipe.dialogue(seed, pool, account, rng_for(plan.seed, seed.id, number, walk))
         dropped = await first_reason(plan.recipe.filters(account), made)
     except Dropped as error:
         return head | _loss("dropped", error.stage, error.reason, error.raw, account), None
-    except (UserError, JournalError, StorageError):
+    except (UserError, JournalError, StorageError, Outage):
         raise
     except Exception as error:  # the failure ledger: one bad dialogue must not take the run down, nor vanish
         fault = error if isinstance(error, EngineError) else None
@@ -285,68 +401,48 @@ def _with_origin(dialogue: Dialogue, plan: Plan, number: int, account: Account) 
     """The dialogue with its provenance; one that a later round only confirmed keeps the provenance it has."""
     if dialogue.origin is not None:
         return dialogue
-    model, prompts = plan.info, prompt_hash(plan.recipe)
+    model, critic = plan.info, plan.critic.name if plan.critic else None
+    prompts, stages = prompt_hash(plan.recipe), account.stages()
     origin = Origin(
-        plan.recipe.name, plan.preset, model.model, model.revision, prompts, plan.seed, number, account.stages()
+        plan.recipe.name, plan.preset, model.model, model.revision, prompts, plan.seed, number, stages, critic
     )
     return dataclasses.replace(dialogue, origin=origin)
 
 
-async def _complete(plan: Plan, number: int, show: Show) -> Round:
+async def _complete(plan: Plan, number: int, retries: int, show: Show) -> Round:
     """The round with all shards in and its dialogues compared with one another."""
-    shards = plan.shard.count
-    parts = [outcomes.part(plan.folder, number, Shard(index, shards)) for index in range(shards)]
+    whole = Round(plan.folder, number, plan.shard.count, retries=retries)
+    parts = whole.parts()
     while absent := [path.stem for path in parts if not path.exists()]:
         show(f"waiting for round {number} of shard {', '.join(absent)}", 0, {})
         await asyncio.sleep(POLL_SECONDS)
     across: dict[str, tuple[str, str]] = {}
     for judge in plan.recipe.across():
-        found = judge.across(Round(plan.folder, number, shards, across).kept())
+        found = judge.across(dataclasses.replace(whole, across=across).kept())
         across |= {id_: (judge.name, reason) for id_, reason in found.items()}
-    return Round(plan.folder, number, shards, across)
+    return dataclasses.replace(whole, across=across)
 
 
 # ---- what came of it ------------------------------------------------------------------------------------------------
 
 
 def _result(plan: Plan, rounds: list[Round], seed_stages: list[Row]) -> dict[str, Any]:
-    """The part of run.json that is known at the end."""
-    funnel = [_funnel(each) for each in rounds]
-    total = outcomes.stages(iter([{"stages": seed_stages}, *[{"stages": list(_stages(each))} for each in rounds]]))
-    last = funnel[-1]
-    counts = {
-        "seeds": last["seeds"],
-        "kept": last["kept"],
-        "dropped": sum(last["dropped"].values()),
-        "failed": sum(last["failed"].values()),
-    }
-    if counts["seeds"] != counts["kept"] + counts["dropped"] + counts["failed"]:
-        raise Failure(f"{plan.folder}: the ledger does not add up: {counts}")
+    """The part of run.json that is known at the end. Raises Failure unless every seed is in one ledger."""
+    tallies, stages = [Tally(each) for each in rounds], Stages()
+    for each in (seed_stages, *[tally.stages.facts() for tally in tallies]):
+        stages.add(each)
+    counts = {"seeds": sum(1 for _ in outcomes.read(plan.folder / "seeds.jsonl")), **tallies[-1].outcomes}
+    for tally in tallies:
+        if tally.outcomes.total() != counts["seeds"]:
+            raise Failure(
+                f"{plan.folder}: the ledger does not add up: {counts['seeds']} seeds, but {dict(tally.outcomes)}; "
+                "remove rounds/ and start the same command again: every finished call is in the journal"
+            )
     return {
         "status": "complete",
         "rounds": len(rounds),
         "counts": counts,
-        "funnel": funnel,
-        "contests": [{"round": each.number, **outcomes.contest(each.kept())} for each in rounds],
-        "stages": [total[name] for name in sorted(total)],
-    }
-
-
-def _stages(each: Round) -> Iterable[Row]:
-    return outcomes.stages(each.rows()).values()
-
-
-def _funnel(each: Round) -> dict[str, Any]:
-    kept, dropped, failed = 0, Counter[str](), Counter[str]()
-    for row in each.rows():
-        kept += row["outcome"] == "kept"
-        dropped.update([row["stage"]] if row["outcome"] == "dropped" else [])
-        failed.update([row["stage"]] if row["outcome"] == "failed" else [])
-    seeds = kept + dropped.total() + failed.total()
-    return {
-        "round": each.number,
-        "seeds": seeds,
-        "kept": kept,
-        "dropped": dict(sorted(dropped.items())),
-        "failed": dict(sorted(failed.items())),
+        "funnel": [tally.funnel() for tally in tallies],
+        "contests": [tally.contest() for tally in tallies],
+        "stages": stages.facts(),
     }

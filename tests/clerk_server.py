@@ -1,4 +1,4 @@
-"""The clerk behind TGI's protocol, as a process of its own: `python -m tests.clerk_server --log FILE [--latency S]`.
+"""The clerk behind TGI's protocol, as a process: `python -m tests.clerk_server --log FILE [--latency S] [--model M]`.
 
 Prints its address. Each request for text that was answered leaves a line in FILE: the hash of its body.
 """
@@ -37,12 +37,13 @@ ASKED = {
 class Clerk:
     """The handlers; `latency`: the mean wait for an answer in seconds."""
 
-    def __init__(self, log: Path, latency: float) -> None:
+    def __init__(self, log: Path, latency: float, model: str = "clerk") -> None:
+        self._model = model
         self._log, self._waits = log.open("a", encoding="ascii"), waits(latency)
 
     async def info(self, _: web.Request) -> web.Response:
         return web.json_response(
-            {"model_id": "clerk", "max_total_tokens": 8192, "router": "text-generation-router", "version": "3.3.6"}
+            {"model_id": self._model, "max_total_tokens": 8192, "router": "text-generation-router", "version": "3.3.6"}
         )
 
     async def chat_tokenize(self, request: web.Request) -> web.Response:
@@ -80,9 +81,9 @@ def tokens(text: str) -> list[dict[str, Any]]:
     ]
 
 
-async def serve(log: Path, latency: float) -> None:
+async def serve(log: Path, latency: float, model: str) -> None:
     """Serves until the process ends."""
-    clerk_, app = Clerk(log, latency), web.Application()
+    clerk_, app = Clerk(log, latency, model), web.Application()
     app.router.add_get("/info", clerk_.info)
     app.router.add_post("/chat_tokenize", clerk_.chat_tokenize)
     app.router.add_post("/tokenize", clerk_.tokenize)
@@ -98,5 +99,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--model", default="clerk")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.log, arguments.latency))
+    asyncio.run(serve(arguments.log, arguments.latency, arguments.model))

@@ -56,7 +56,8 @@ class FakeTgi:
 
     `key`: the only bearer key that is let in. `dialects`: which routes exist. `bos`: the literal that the chat
     template writes and the tokenizer adds ("": neither does); `byte_offsets`: its offsets count bytes.
-    `hide`: response headers that are left out. `busy_above`: more requests at a time get a 429.
+    `hide`: response headers that are left out. `busy_above`: more requests at a time get a 429. `health`: whether
+    there is a /health.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class FakeTgi:
         busy_above: int = 128,
         hide: Sequence[str] = (),
         prefill_logprobs: bool = True,
+        health: bool = False,
         port: int = 0,
     ) -> None:
         self.faults, self.latency, self.key, self.dialects = list(faults), latency, key, dialects
         self.bos, self.byte_offsets, self.models, self.hide = bos, byte_offsets, models, hide
         self.max_total_tokens, self.max_concurrent_requests = max_total_tokens, max_concurrent_requests
         self.busy_above, self.prefill_logprobs, self._port = busy_above, prefill_logprobs, port
+        self.health = health
         self.requests: list[Asked] = []
         self.at_once = self.most_at_once = self.hung_up = 0
         self.url = ""
@@ -92,6 +95,8 @@ class FakeTgi:
             app.router.add_post("/generate_stream", self._generate_stream)
             app.router.add_post("/tokenize", self._tokenize)
             app.router.add_post("/chat_tokenize", self._chat_tokenize)
+        if self.health:
+            app.router.add_get("/health", self._health)
         if "openai" in self.dialects:
             app.router.add_get("/v1/models", self._models)
             app.router.add_post("/v1/chat/completions", self._v1)
@@ -178,6 +183,9 @@ class FakeTgi:
                 "version": "3.3.6-dev0",
             }
         )
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.Response()
 
     async def _generate(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -24,8 +24,8 @@ def main(folder: Path, kind: str) -> int:
             write_jsonl(folder / "rows.jsonl", rows)
         else:
             with Writer(folder / "rows.jsonl") as writer:
-                for row in rows:
-                    writer.add(row)
+                for place, row in enumerate(rows):
+                    writer.add(place, row)
     except ParleyError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_status

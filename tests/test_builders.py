@@ -196,7 +196,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_the_same_run_gives_the_same_bytes_and_replaces_itself(built: Built, run: Path, tmp_path: Path) -> None:
-    elsewhere = run_folder(tmp_path / "a run elsewhere", seconds=1.5)
+    elsewhere = run_folder(tmp_path / "a run elsewhere", seconds=1.5, traffic={"requests": 7, "retries": 2})
     build(elsewhere, tmp_path / "out")
     again = build(elsewhere, tmp_path / "out")
     assert digests(again.folder) == digests(built.folder)
@@ -337,6 +337,16 @@ def test_one_id_twice_and_strangers(tmp_path: Path) -> None:
 def test_flags_that_cannot_be(run: Path, tmp_path: Path, flag: str, value: str) -> None:
     with pytest.raises(UserError, match=f"--{flag}"):
         build(run, tmp_path, **{flag: value})
+
+
+def test_cost_is_on_the_card_where_a_price_was_named(run: Path, tmp_path: Path) -> None:
+    cost = {"price_in": 0.2, "price_out": 1.5, "roles": {"critic": 0.086, "generator": 1.1212}, "total": 1.2072}
+    folders = []
+    for name, facts in (("priced", {"cost": cost}), ("free", {})):
+        folders.append(build(run_folder(tmp_path / name / "run", **facts), tmp_path / name / "dist").folder)
+    told = [(folder / "README.md").read_text() for folder in folders]
+    assert "1.5 for a million out, all of this costs 1.21: critic 0.09, generator 1.12." in told[0]
+    assert "costs" not in told[1]
 
 
 def test_nothing_private_is_published() -> None:

@@ -167,6 +167,15 @@ def test_the_card_fits_the_run() -> None:
     assert "hosted toxicity score" in text
 
 
+def test_the_card_names_the_critics_where_they_are_another_model() -> None:
+    assert "| critic | `" not in dataset_card("spc", facts())
+    critic = {"critic": {"model": "org/judge", "revision": "abc", "dialect": "openai"}}
+    text = dataset_card("spc", facts(run=run_facts(40) | critic))
+    assert "| critic | `org/judge`, revision `abc` |" in text
+    assert "Critics are another model than the generator, `org/judge`" in text
+    assert "same model" not in text
+
+
 @pytest.mark.parametrize(
     "absent",
     [

@@ -18,7 +18,7 @@ from synthesis.engines.journal import Journal
 from synthesis.engines.key import Key, is_loopback, key_for
 from synthesis.engines.retry import Backoff
 from synthesis.engines.scripted import Scripted, spoken
-from synthesis.errors import Overloaded, RequestRefused, Unavailable, Unsupported, UserError
+from synthesis.errors import Overloaded, Quarantined, RequestRefused, Unavailable, Unsupported, UserError
 from tests.fake_tgi import MODEL, FakeTgi, Fault
 
 QUICK = Backoff(retries=2, busy_retries=30, first=0.001, longest=0.01)
@@ -136,8 +136,9 @@ async def test_retries_are_bounded_over_http() -> None:
         FakeTgi(faults=[Fault(status=424)] * 10) as server,
         connect(server.url, environ=NONE, backoff=QUICK) as (engine, _),
     ):
-        with pytest.raises(Unavailable, match=r"424.*gave up after 3 tries"):
+        with pytest.raises(Quarantined, match=r"424.*gave up after 3 tries.*; request [0-9a-f]{16}") as caught:
             await engine(Request(stage="t", prompt="x", max_new_tokens=5))
+    assert isinstance(caught.value.cause, Unavailable)
     assert len(server.asked("/generate")) == 3
 
 

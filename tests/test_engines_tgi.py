@@ -125,7 +125,7 @@ async def test_prompt_is_counted_by_tokenize_when_the_answer_does_not_say(
 @pytest.mark.parametrize("stream", [False, True])
 async def test_stop_text_is_cut_off(session: aiohttp.ClientSession, stream: bool) -> None:
     async with FakeTgi() as server:
-        reply = await Tgi(server.url, session=session, stream=stream)(request(stop=("\nUser:", "###")))
+        reply = await Tgi(server.url, session=session, stream=stream)(request(stop=("\nUser:", "###"), top_n_tokens=0))
     assert reply.finish_reason == "stop_sequence"
     assert "User" not in reply.text
     assert reply.tokens[-1].text == "\nUser:"

@@ -206,8 +206,8 @@ def lost(id_: str) -> dict[str, Any]:
 def test_outcomes_come_in_any_order_and_lie_sorted(tmp_path: Path) -> None:
     path = part(tmp_path, 1, Shard())
     with Writer(path) as writer:
-        for id_ in ("c", "a", "b"):
-            writer.add(lost(id_))
+        for place, id_ in ((2, "c"), (0, "a"), (1, "b")):
+            writer.add(place, lost(id_))
         assert not path.exists()
     assert [row["id"] for _, row in read_jsonl(path, "outcomes")] == ["a", "b", "c"]
     assert [each.name for each in path.parent.iterdir()] == [path.name]
@@ -216,32 +216,32 @@ def test_outcomes_come_in_any_order_and_lie_sorted(tmp_path: Path) -> None:
 def test_outcomes_of_a_round_that_broke_off_leave_nothing(tmp_path: Path) -> None:
     path = part(tmp_path, 1, Shard())
     with contextlib.suppress(LookupError), Writer(path) as writer:
-        writer.add(lost("a"))
+        writer.add(0, lost("a"))
         raise LookupError
     assert not list(path.parent.iterdir())
 
 
 def test_a_second_outcome_of_a_seed_is_refused(tmp_path: Path) -> None:
     with Writer(tmp_path / "1.jsonl") as writer:
-        writer.add(lost("a"))
+        writer.add(0, lost("a"))
         with pytest.raises(ValueError, match="a second outcome of 'a'"):
-            writer.add(lost("a"))
+            writer.add(0, lost("a"))
 
 
 def test_two_processes_in_one_folder_do_not_share_scratch(tmp_path: Path) -> None:
     path = part(tmp_path, 1, Shard())
     with Writer(path) as first, Writer(path) as second:
-        for id_ in ("b", "a"):
-            first.add(lost(id_))
-            second.add(lost(id_))
+        for place, id_ in ((1, "b"), (0, "a")):
+            first.add(place, lost(id_))
+            second.add(place, lost(id_))
     assert [row["id"] for _, row in read_jsonl(path, "outcomes")] == ["a", "b"]
 
 
 def test_a_round_merges_its_shards_and_what_comparison_dropped(tmp_path: Path) -> None:
     for index, ids in enumerate((("a", "d"), ("b", "c"))):
         with Writer(part(tmp_path, 2, Shard(index, 2))) as writer:
-            for id_ in ids:
-                writer.add(kept(id_))
+            for place, id_ in enumerate(ids):
+                writer.add(place, kept(id_))
     found = Round(tmp_path, 2, 2, {"c": ("near-duplicates", "near-duplicate: of a")})
     assert [dialogue.id for dialogue in found.kept()] == ["a", "b", "d"]
     dropped = [row for row in found.rows() if row["outcome"] == "dropped"]

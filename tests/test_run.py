@@ -21,12 +21,14 @@ from synthesis.dry_run import estimate
 from synthesis.engine import Engine, Info, Reply, Request
 from synthesis.engines.journal import Journal
 from synthesis.engines.scripted import Scripted
-from synthesis.errors import JournalError, Overloaded, RequestRefused, StorageError, Unavailable, UserError
+from synthesis.engines.traffic import Asked, Observed, Traffic
+from synthesis.errors import JournalError, Outage, Overloaded, RequestRefused, StorageError, Unavailable, UserError
 from synthesis.outcomes import Shard
-from synthesis.progress import Meter, Progress
+from synthesis.price import Price
+from synthesis.progress import Progress
 from synthesis.recipe import make
 from synthesis.recipes.spc import Spc
-from synthesis.run import OUTAGE, Plan, run
+from synthesis.run import IN_A_ROW, Plan, run
 from tests.toy_recipe import Toy, number_of, plan, talk
 from tests.vectors import Dawdling
 
@@ -201,9 +203,7 @@ async def test_an_outage_stops_the_run_and_costs_no_row(tmp_path: Path, n: int, 
     def model(request: Request) -> Any:
         return talk(request) if number_of(request) < 0 else error
 
-    with pytest.raises(
-        type(error), match=rf"{min(n, OUTAGE)} dialogues in a row failed: .*start the same command again"
-    ):
+    with pytest.raises(Outage, match=rf"{min(n, IN_A_ROW)} dialogues in a row failed: .*start the same command again"):
         await ran(plan(tmp_path, n, in_flight=64), Scripted(model))
     assert not (tmp_path / "failed.jsonl").exists()
     facts = await ran(plan(tmp_path, n), Scripted(talk))
@@ -388,23 +388,25 @@ def test_help_imports_nothing_large() -> None:
 # ---- progress and dry run -------------------------------------------------------------------------------------------
 
 
-async def test_a_meter_counts_what_was_asked_and_progress_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
-    meter = Meter(Scripted(["one two three"]))
-    await meter(Request("a", 9, prompt="say it"))
-    assert (meter.requests, meter.tokens_in, meter.tokens_out) == (1, 2, 3)
-    with Progress(meter) as show:
+async def test_progress_shows_outcomes_and_traffic(capsys: pytest.CaptureFixture[str]) -> None:
+    traffic = Traffic()
+    await Asked(Observed(Scripted(["one two three"]), traffic), traffic)(Request("a", 9, prompt="say it"))
+    with Progress(traffic, Price(1e6, 1e6)) as show:
         show("round 1/1", 4, {"kept": 0, "failed": 0})
         show("round 1/1", 4, {"kept": 3, "failed": 1})
     said = capsys.readouterr().err
     assert "round 1/1: 100%" in said
     assert "kept 3, failed 1" in said
     assert "tokens/s" in said
+    assert "cost 5" in said
+    assert "tokens/s" in said
 
 
 async def test_a_dry_run_tells_what_is_for_all_from_what_is_for_each(tmp_path: Path) -> None:
-    meter = Meter(Scripted(talk))
+    traffic = Traffic()
+    engine = Observed(Scripted(talk), traffic)
     table = await estimate(
-        plan(tmp_path / "out", 1000, shard=Shard(1, 2)), meter, lambda path: Journal(meter, path, "m")
+        plan(tmp_path / "out", 1000, shard=Shard(1, 2)), traffic, lambda path: Journal(engine, path, "m")
     )
     lines = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line}
     assert lines["counting"][0] == "1"

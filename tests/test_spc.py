@@ -330,9 +330,10 @@ async def test_when_nothing_passes_the_winner_of_the_round_before_stays() -> Non
 
 def test_exemplars_join_or_replace() -> None:
     winner = dataclasses.replace(POOL.exemplars[0], id="winner")
-    assert RECIPE.pool([winner]).exemplars == (*POOL.exemplars, winner)
-    assert dataclasses.replace(RECIPE, keep_exemplars=False).pool([winner]).exemplars == (winner,)
-    assert dataclasses.replace(RECIPE, keep_exemplars=False).pool([]).exemplars == POOL.exemplars
+    replaced = dataclasses.replace(RECIPE, keep_exemplars=False)
+    assert [*RECIPE.pool([winner]).exemplars] == [*POOL.exemplars, winner]
+    assert [*replaced.pool([winner]).exemplars] == [winner]
+    assert [*replaced.pool([]).exemplars] == [*POOL.exemplars]
 
 
 # ---- expansion, with the real encoder -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
-"""The kinds of engine, one a file: two dialects (tgi, openai), wrappers (journal, retry), a test double (scripted).
+"""The kinds of engine, one a file: two dialects (tgi, openai), wrappers around them, a test double (scripted).
 
 Nothing is imported here, so that `synthesis.engines.scripted` costs no aiohttp. Wrappers compose from the inside out:
-`Journal(Retrying(Bounded(Tgi(url))))` holds no permit while it waits for the next try, and journals what came at last.
+`Journal(Retrying(Pool([Admitted(Tgi(a)), Admitted(Tgi(b))])))`. Each deals with one kind of trouble: `Admitted` with
+refusals, `Pool` with endpoints that are gone, `Retrying` with faults, and `Journal` keeps what came at last.
 """

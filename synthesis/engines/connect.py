@@ -1,46 +1,45 @@
-"""connect: from an address to an engine that is ready to be asked.
+"""connect: from addresses to an engine that is ready to be asked.
 
-Finds out which dialect the endpoint speaks, which key it may see and how much it takes at a time, and wraps the
-dialect so that faults are retried and no permit is held while waiting for the next try.
+Finds out which dialect each endpoint speaks, which key it may see and how much it takes at a time. From the inside
+out: the dialect, `Admitted` (how many at a time), `Pool` (which endpoint), `Roles` (whose model), `Retrying` (faults).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
 
 import aiohttp
 
-from synthesis.engine import Engine, Info, Reply, Request
+from synthesis.engine import CRITIC, GENERATOR, Engine, Info, models_of
+from synthesis.engines.host import Dialect, Host, same_model
 from synthesis.engines.http import base_url
-from synthesis.engines.key import key_for
-from synthesis.engines.openai import OpenAI
+from synthesis.engines.pool import Pool
 from synthesis.engines.retry import Backoff, Retrying, retried
-from synthesis.engines.tgi import Tgi
-from synthesis.errors import EngineError, Overloaded, Unavailable, Unsupported, UserError
+from synthesis.engines.roles import Roles
+from synthesis.engines.traffic import Traffic
+from synthesis.errors import Overloaded, Unavailable
 
-Dialect = Literal["tgi", "openai"]
-Speaker = Tgi | OpenAI
-
-
-class Bounded:
-    """At most `limit` requests at a time go through to the engine; the others wait their turn."""
-
-    def __init__(self, engine: Engine, limit: int) -> None:
-        self._engine = engine
-        self._permits = asyncio.Semaphore(limit)
-
-    async def __call__(self, request: Request) -> Reply:
-        async with self._permits:
-            return await self._engine(request)
+_LOG = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def connect(
-    url: str,
+async def connect(*urls: str, **given: Any) -> AsyncIterator[tuple[Engine, Info]]:
+    """The engine over the endpoints at `urls`, which must serve one model, and what they say of themselves.
+
+    `given` and errors: see `connect_roles`.
+    """
+    async with connect_roles({GENERATOR: urls, CRITIC: urls}, **given) as (engine, infos):
+        yield engine, infos[GENERATOR]
+
+
+@asynccontextmanager
+async def connect_roles(
+    urls: Mapping[str, Sequence[str]],
     *,
     model: str | None = None,
     dialect: Dialect | None = None,
@@ -49,42 +48,87 @@ async def connect(
     stream: bool = False,
     timeout: float = 600,
     backoff: Backoff | None = None,
-) -> AsyncIterator[tuple[Engine, Info]]:
-    """The engine at `url` and what it says of itself; the session closes with the context.
+    traffic: Traffic | None = None,
+) -> AsyncIterator[tuple[Engine, dict[str, Info]]]:
+    """The engine over the endpoints of each role, and for each role what they say; all closes with the context.
 
-    `dialect` None: found out. `environ`: where keys come from (see `key`). `concurrency`: requests at a time, lowered
-    to what the endpoint allows. Raises UserError for a bad address, key or model, Unavailable when nothing answers,
-    Unsupported when what answers speaks neither dialect.
+    `model`: which model of an endpoint that has several. `dialect` None: found out. `environ`: where keys come from
+    (see `key`). `concurrency`: requests at a time and endpoint, lowered to what the endpoint allows. `timeout`:
+    seconds without a byte until an endpoint counts as gone. `traffic`: gets to know every try. Endpoints that do not
+    answer at first are waited for,
+    unless another of their role does. Raises UserError for a bad address, key or model, Unavailable when nothing
+    answers, Unsupported when what answers speaks neither dialect.
     """
     backoff = backoff or Backoff()
-    key = key_for(base_url(url), environ)
-    connector = aiohttp.TCPConnector(limit=concurrency + 1)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        speakers: dict[Dialect, Speaker] = {
-            "tgi": Tgi(url, session=session, key=key, timeout=timeout, stream=stream),
-            "openai": OpenAI(url, session=session, key=key, model=model, timeout=timeout),
+    named = {role: tuple(dict.fromkeys(map(base_url, each))) for role, each in urls.items()}
+    everybody = {base_url(url): url for each in urls.values() for url in each}
+    connector = aiohttp.TCPConnector(limit=(concurrency + 1) * len(everybody))
+    async with AsyncExitStack() as stack:
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        await stack.enter_async_context(session)
+        hosts = {
+            key: Host(
+                url,
+                session,
+                environ,
+                model=model,
+                dialect=dialect,
+                concurrency=concurrency,
+                stream=stream,
+                timeout=timeout,
+                backoff=backoff,
+                traffic=traffic,
+            )
+            for key, url in everybody.items()
         }
-        chosen = speakers if dialect is None else {dialect: speakers[dialect]}
-        engine, info = await retried(lambda: _answering(url, chosen), backoff)
-        if model is not None and info.model != model:
-            raise UserError(f"{url}: serves {info.model!r}, not {model!r}; name the right one, or none")
-        limit = min(concurrency, info.max_concurrent_requests or concurrency)
-        yield Retrying(Bounded(engine, limit), backoff), info
+        absent = await _meet(hosts, named, backoff)
+        infos = {role: _one_model([hosts[url] for url in each]) for role, each in named.items()}
+        pools: dict[tuple[str, ...], Pool] = {}
+        for each in dict.fromkeys(named.values()):
+            pool = Pool([hosts[url] for url in each], patience=backoff.patience)
+            pools[each] = await stack.enter_async_context(aclosing(pool))
+            for url in each:
+                if url in absent:
+                    pool.exclude(url, absent[url])
+        engine = Roles({role: pools[each] for role, each in named.items()})
+        yield Retrying(engine, backoff, models_of(infos)), infos
 
 
-async def _answering(url: str, speakers: Mapping[Dialect, Speaker]) -> tuple[Speaker, Info]:
-    """The first dialect that answers. Raises Overloaded and Unavailable, worth another try, or Unsupported."""
-    errors: list[EngineError] = []
-    for speaker in speakers.values():
+async def _meet(
+    hosts: Mapping[str, Host], named: Mapping[str, Sequence[str]], backoff: Backoff
+) -> dict[str, Overloaded | Unavailable]:
+    """The endpoints that do not answer, with the reason; at least one of each role does."""
+
+    async def met(host: Host) -> Overloaded | Unavailable | None:
         try:
-            return speaker, await speaker.info()
-        except Overloaded:
-            raise
-        except EngineError as error:
-            errors.append(error)
-    told = "; ".join(dict.fromkeys(map(str, errors)))
-    kind = Unavailable if any(isinstance(error, Unavailable) for error in errors) else Unsupported
-    raise kind(
-        f"endpoint {base_url(url)}: no text generation there. {told}. Start the server, or correct the endpoint's "
-        "address; with no endpoint at all, the embedded server is used"
-    )
+            await retried(host.meet, backoff)
+        except (Overloaded, Unavailable) as error:
+            return error
+        return None
+
+    tasks = {url: asyncio.create_task(met(host)) for url, host in hosts.items()}
+    try:
+        ends = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
+    finally:
+        for task in tasks.values():
+            task.cancel()
+    absent = {url: error for url, error in ends.items() if error is not None}
+    for each in named.values():
+        if all(url in absent for url in each):
+            raise absent[each[0]]
+    for url in absent:
+        _LOG.warning("endpoint %s does not answer; it is left out until it does", url)
+    return absent
+
+
+def _one_model(hosts: Sequence[Host]) -> Info:
+    """What the endpoints of a role serve. Raises UserError, naming both, when that is not one model."""
+    met = [host for host in hosts if host.info is not None]
+    first = met[0].info
+    assert first is not None
+    for host in met[1:]:
+        assert host.info is not None
+        same_model(host.url, host.info, met[0].url, first)
+    for host in hosts:
+        host.expected = first
+    return first

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,9 +17,10 @@ import aiohttp
 from synthesis.engines.failures import event_failure, failure, shown
 from synthesis.engines.key import Key
 from synthesis.engines.sse import EventReader
-from synthesis.errors import Unavailable, UserError
+from synthesis.errors import RequestRefused, Unavailable, Unreachable, UserError
 
 _CONNECT_SECONDS = 10.0
+_NO_WAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # the request never left
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Endpoint:
         """POST `body` as JSON; raises as `get`."""
         async with self._open("POST", path, body, "json") as (where, response):
             return Answer(where, response.headers, self._json(where, await response.read()))
+
+    async def healthy(self) -> None:
+        """GET /health, where there is such a thing; raises Unavailable or Overloaded for a server that is not well."""
+        with suppress(RequestRefused):
+            async with self._open("GET", "/health", None, ""):
+                return
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
         """POST and read server-sent events, each with `where`. An error event is raised, as its own kind."""
@@ -96,7 +103,8 @@ class Endpoint:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Not chained: aiohttp's errors carry the request's headers, and with them the key.
             trouble = shown(f"{type(error).__name__}: {error}", self.key)
-        raise Unavailable(f"{where}: {trouble}. Is the server up and reachable from here?")
+            kind = Unreachable if isinstance(error, _NO_WAY) else Unavailable
+        raise kind(f"{where}: {trouble}. Is the server up and reachable from here?")
 
     def _json(self, where: str, body: bytes) -> Any:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from synthesis.engine import Engine, Reply, Request
+from synthesis.engine import Engine, Models, Reply, Request, model_of
 from synthesis.engines.store import Store
 from synthesis.errors import ContextOverflow, JournalError
 
@@ -23,13 +23,13 @@ _OVERFLOW = "context overflow"
 class Journal:
     """An engine with a memory; used as an async context manager.
 
-    `model`: what the replies depend on besides the request: name and revision of the model. `engine` None: replay
-    only. `hits`: calls answered from the file; `misses`: calls that it had nothing for; `asked`: requests that went
-    to the engine (identical calls at the same time go there once). A request whose callers were all cancelled is
-    cancelled too, unless its reply has come: then that is kept.
+    `model`: what the replies depend on besides the request: name and revision of the model, or of each role's.
+    `engine` None: replay only. `hits`: calls answered from the file; `misses`: calls that it had nothing for; `asked`:
+    requests that went to the engine (identical calls at the same time go there once). A request whose callers were all
+    cancelled is cancelled too, unless its reply has come: then that is kept.
     """
 
-    def __init__(self, engine: Engine | None, path: Path | str, model: str) -> None:
+    def __init__(self, engine: Engine | None, path: Path | str, model: Models) -> None:
         self._engine, self._model = engine, model
         self._store = Store(Path(path), read_only=engine is None)
         self._flights: dict[str, _Flight] = {}
@@ -52,28 +52,30 @@ class Journal:
     async def __call__(self, request: Request) -> Reply:
         """Raises what the engine raises, StorageError when the disk is full, JournalError for a damaged file or,
         in a replay, for a request that the file does not hold."""
-        key = request.key(self._model)
+        key = request.key(model_of(self._model, request.role))
         flight = self._flights.get(key)
         if flight is None:
+            found = self._store.find(key)
+            if found is not None:
+                self.hits += 1
+                await asyncio.sleep(0)  # a run that finds everything here must not keep all others from their turn
+                return _told(found)
+            self.misses += 1
             flight = self._flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._answer(request, key, flight))
+            flight.task = asyncio.create_task(self._answer(request, key))
             flight.task.add_done_callback(lambda task: self._landed(key, task))
+        else:
+            self.misses += 1
         flight.waiting += 1
         try:
             return await asyncio.shield(flight.task)
         finally:
             flight.waiting -= 1
-            self.hits += flight.found is True
-            self.misses += flight.found is False
             if not flight.waiting and not flight.task.done():
                 self._flights.pop(key, None)  # whoever comes now asks anew
                 flight.task.cancel()
 
-    async def _answer(self, request: Request, key: str, flight: _Flight) -> Reply:
-        found = await self._store.find(key)
-        flight.found = found is not None
-        if found is not None:
-            return _told(found)
+    async def _answer(self, request: Request, key: str) -> Reply:
         if self._engine is None:
             raise JournalError(
                 f"journal {self._store.path}: no reply for stage {request.stage!r} under {key} (model {self._model}); "
@@ -102,11 +104,10 @@ def _told(reply: Reply) -> Reply:
 
 
 class _Flight:
-    """A request under way: how many callers wait for it, and whether the file had it (None: not known yet)."""
+    """A request under way, and how many callers wait for it."""
 
-    __slots__ = ("found", "task", "waiting")
+    __slots__ = ("task", "waiting")
     task: asyncio.Task[Reply]
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.found: bool | None = None

@@ -51,6 +51,10 @@ class OpenAI:
         length = models.get(name, {}).get("max_model_len")
         return Info(model=name, dialect="openai", max_total_tokens=length if isinstance(length, int) else None)
 
+    async def healthy(self) -> None:
+        """Raises EngineError's kinds when the server says that it is not well; many have no way to say so."""
+        await self._endpoint.healthy()
+
     async def __call__(self, request: Request) -> Reply:
         """The reply. Raises EngineError's kinds, and UserError for a bad key.
 

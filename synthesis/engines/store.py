@@ -21,11 +21,11 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from synthesis.engine import Reply, Token
@@ -34,51 +34,56 @@ from synthesis.errors import JournalError, ParleyError, StorageError
 APPLICATION = 0x5061724A  # "ParJ", in the file's header: tells our file from any other SQLite file
 VERSION = 1
 BUSY_SECONDS = 60.0
+_ROWS = 100  # in a statement
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
-Answer = TypeVar("Answer")
-Answers = Mapping[str, Answer | ParleyError]
+Rows = dict[str, tuple[Reply, bytes]]
+"""Replies and their packed form, by key."""
 
 
-class Gather(Generic[Answer]):
-    """Calls by key, joined: all that arrive while one `work` runs in the thread go along in the next.
+class Group:
+    """Replies by key, written together: all that arrive while one `work` runs in the thread go along in the next.
 
-    `work` takes key to value and returns key to answer or to the error for that key alone; what it raises, every
-    caller of the group gets. A cancelled caller leaves its row in the group.
+    `work` takes replies, and their packed form, by key, and returns those that are kept; what it raises, every caller
+    of the group gets. A cancelled caller leaves its row in the group.
     """
 
-    def __init__(self, thread: ThreadPoolExecutor, work: Callable[[dict[str, Any]], Answers[Answer]]) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, work: Callable[[Rows], dict[str, Reply]]) -> None:
         self._thread, self._work = thread, work
-        self._turn = asyncio.Lock()
-        self._rows: dict[str, Any] = {}
-        self._group: asyncio.Task[Answers[Answer]] | None = None
-        self._running: set[asyncio.Task[Answers[Answer]]] = set()
+        self._rows: Rows = {}
+        self._waiting: list[tuple[str, asyncio.Future[Reply]]] = []
+        self._running: asyncio.Future[dict[str, Reply]] | None = None
 
-    async def __call__(self, key: str, value: Any = None) -> Answer:
-        self._rows[key] = value
-        if self._group is None:
-            self._group = asyncio.create_task(self._run())
-            self._running.add(self._group)
-            self._group.add_done_callback(self._over)
-        answer = (await asyncio.shield(self._group))[key]
-        if isinstance(answer, ParleyError):
-            raise answer
-        return answer
+    async def __call__(self, key: str, reply: Reply) -> Reply:
+        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._rows[key] = (reply, pack(reply))  # here, not in the thread: the two would only wait for each other
+        self._waiting.append((key, done))
+        if self._running is None:
+            self._start()
+        return await done
 
     async def drained(self) -> None:
-        """Returns when no group runs any more."""
-        while self._running:
-            await asyncio.wait(self._running)
+        """Returns when nothing is left to write."""
+        while self._running is not None:
+            await asyncio.wait([self._running])
 
-    async def _run(self) -> Answers[Answer]:
-        async with self._turn:
-            rows, self._rows, self._group = self._rows, {}, None
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, rows)
+    def _start(self) -> None:
+        rows, waiting, self._rows, self._waiting = self._rows, self._waiting, {}, []
+        self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._work, rows)
+        self._running.add_done_callback(lambda ended: self._over(ended, waiting))
 
-    def _over(self, group: asyncio.Task[Answers[Answer]]) -> None:
-        self._running.discard(group)
-        if not group.cancelled():
-            group.exception()  # seen, even if every caller has gone
+    def _over(self, ended: asyncio.Future[dict[str, Reply]], waiting: list[tuple[str, asyncio.Future[Reply]]]) -> None:
+        self._running = None
+        if self._rows:
+            self._start()
+        error = ended.exception()
+        for key, done in waiting:
+            if done.done():  # its caller was cancelled
+                continue
+            if error is None:
+                done.set_result(ended.result()[key])
+            else:
+                done.set_exception(error)
 
 
 class Store:
@@ -87,9 +92,9 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path, self._read_only = path, read_only
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._connection: sqlite3.Connection | None = None
-        self.find: Gather[Reply | None] = Gather(self._thread, self._find)
-        self.keep: Gather[Reply] = Gather(self._thread, self._keep)
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self.keep = Group(self._thread, self._keep)
 
     async def open(self) -> None:
         """Raises JournalError for a file that is no journal, StorageError for a folder that cannot be used."""
@@ -101,59 +106,85 @@ class Store:
 
     async def close(self) -> None:
         """Commits what is under way, and closes the file."""
-        await self.find.drained()
         await self.keep.drained()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
+    def find(self, key: str) -> Reply | None:
+        """The reply under `key`. Raises JournalError when it is damaged, or when the file is.
+
+        Read where it is asked for, on a connection of its own: a look into the index takes some microseconds, less
+        than the way to a thread and back, and in WAL mode no writer stands in its way.
+        """
+        if self._reader is None:
+            raise _closed(self.path)
+        try:
+            return _read(self._reader, self.path, key)
+        except sqlite3.Error as error:
+            raise _told(self.path, error) from error
+
     def _open(self) -> None:
         patience = time.monotonic() + BUSY_SECONDS
-        while self._connection is None:
+        while self._reader is None:
             try:
-                self._connection = _opened(self.path, self._read_only)
+                if not self._read_only and self._writer is None:
+                    self._writer = _opened(self.path, read_only=False)
+                self._reader = _opened(self.path, read_only=True)
             except sqlite3.Error as error:
                 # The switch to WAL does not wait for other processes by itself.
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                    self._close()
                     raise _told(self.path, error) from error
                 time.sleep(0.01)
 
     def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
 
-    def _database(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise JournalError(f"journal {self.path}: asked while closed; use it inside `async with`")
-        return self._connection
-
-    def _find(self, rows: dict[str, Any]) -> Answers[Reply | None]:
-        database = self._database()
+    def _keep(self, rows: Rows) -> dict[str, Reply]:
+        database = self._writer
+        if database is None:
+            raise _closed(self.path)
+        packed = [(bytes.fromhex(key), value) for key, (_, value) in rows.items()]
         try:
-            return {key: _read(database, self.path, key) for key in rows}
-        except sqlite3.Error as error:
-            raise _told(self.path, error) from error
-
-    def _keep(self, rows: dict[str, Any]) -> Answers[Reply]:
-        database = self._database()
-        packed = [(bytes.fromhex(key), pack(reply)) for key, reply in rows.items()]
-        try:
-            database.execute("BEGIN IMMEDIATE")
-            kept = database.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", packed).rowcount
-            database.execute("COMMIT")
-            if kept == len(packed):
-                return rows
-            return {key: _read(database, self.path, key) or reply for key, reply in rows.items()}
+            if _insert(database, packed) == len(packed):
+                return {key: reply for key, (reply, _) in rows.items()}
+            return {key: _read(database, self.path, key) or reply for key, (reply, _) in rows.items()}
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise _told(self.path, error) from error
 
 
+def _insert(database: sqlite3.Connection, packed: list[tuple[bytes, bytes]]) -> int:
+    """How many of the rows were new; all of them are there once this returns.
+
+    Many rows go into one statement: the interpreter's lock is given away and won back once a statement, and beside an
+    event loop that has work to do winning it takes milliseconds.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    new = 0
+    for at in range(0, len(packed), _ROWS):
+        some = packed[at : at + _ROWS]
+        places = ", ".join(["(?, ?)"] * len(some))
+        values = [value for row in some for value in row]
+        new += database.execute(f"INSERT OR IGNORE INTO replies VALUES {places}", values).rowcount
+    database.execute("COMMIT")
+    return new
+
+
+def _closed(path: Path) -> JournalError:
+    return JournalError(f"journal {path}: asked while closed; use it inside `async with`")
+
+
 def _opened(path: Path, read_only: bool) -> sqlite3.Connection:
     if read_only and not path.is_file():
         raise JournalError(f"journal {path}: no such file; a replay needs the journal of an earlier run")
-    connection = sqlite3.connect(_address(path, read_only), uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(
+        _address(path, read_only), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     try:
         _check(connection, path, read_only)
         connection.execute("PRAGMA query_only=ON" if read_only else "PRAGMA synchronous=FULL")
@@ -217,7 +248,7 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
             connection.execute("COMMIT")
 
 
-def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | JournalError | None:
+def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | None:
     with closing(database.execute("SELECT reply FROM replies WHERE key = ?", (bytes.fromhex(key),))) as rows:
         row = rows.fetchone()
     if row is None:
@@ -225,7 +256,7 @@ def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | Journal
     try:
         return unpack(row[0])
     except (zlib.error, ValueError, TypeError) as error:
-        return JournalError(f"journal {path}: the reply under {key} is damaged ({error}). {_ANEW}")
+        raise JournalError(f"journal {path}: the reply under {key} is damaged ({error}). {_ANEW}") from error
 
 
 _ANEW = "Move the file away and run again: all replies are then asked for anew. `sqlite3 FILE .recover` may save some"
@@ -249,7 +280,9 @@ def pack(reply: Reply) -> bytes:
     """`reply` as the journal holds it. Floats and texts survive exactly."""
     row = [reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out]
     row += [_columns(reply.tokens), _columns(reply.prefill), [_columns(step) for step in reply.top_tokens]]
-    return zlib.compress(json.dumps(row, separators=(",", ":")).encode(), 1)
+    # A window of 8 KB: the usual one takes longer to lay out in memory than a reply takes to be compressed.
+    squeeze = zlib.compressobj(1, zlib.DEFLATED, 13, 5)
+    return squeeze.compress(json.dumps(row, separators=(",", ":")).encode()) + squeeze.flush()
 
 
 def unpack(value: bytes) -> Reply:

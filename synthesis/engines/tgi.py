@@ -63,6 +63,10 @@ class Tgi:
             max_concurrent_requests=body.get("max_concurrent_requests"),
         )
 
+    async def healthy(self) -> None:
+        """Raises EngineError's kinds when the server says that it is not well."""
+        await self._endpoint.healthy()
+
     async def __call__(self, request: Request) -> Reply:
         """The reply. Raises EngineError's kinds, and UserError for a bad key."""
         prompt = request.prompt if request.prompt is not None else await self._rendered(request.messages)
@@ -75,7 +79,7 @@ class Tgi:
             raise Unsupported(
                 f"{self._endpoint.url}: no prompt log-probabilities; start TGI with --enable-prefill-logprobs"
             )
-        if request.top_n_tokens and reply.tokens and not reply.top_tokens:
+        if request.top_n_tokens and reply.tokens_out and not reply.top_tokens:
             raise Unsupported(f"{self._endpoint.url}: no top_n_tokens in the answer; TGI 3.3 has them")
         return reply
 
@@ -84,14 +88,14 @@ class Tgi:
         _refuse_others(answer)
         with self._endpoint.reading(answer.where, answer.body):
             details = answer.body["details"]
-            prefill = tuple(_token(token) for token in details.get("prefill") or ())
+            prefill = _tokens(details.get("prefill") or ())
             counted = answer.headers.get("x-prompt-tokens", "")
             tokens_in = int(counted) if counted.isdecimal() else len(prefill)
             reply = _reply(
                 answer.body["generated_text"],
                 details,
                 request,
-                tokens=[_token(token) for token in details["tokens"]],
+                tokens=_tokens(details["tokens"]) if request.top_n_tokens is not None else (),
                 prefill=prefill,
                 top_tokens=[_tokens(step) for step in details.get("top_tokens") or ()],
                 tokens_in=tokens_in,
@@ -115,7 +119,7 @@ class Tgi:
                         event["generated_text"],
                         details,
                         request,
-                        tokens=tokens,
+                        tokens=tokens if request.top_n_tokens is not None else (),
                         prefill=(),
                         top_tokens=top_tokens,
                         tokens_in=tokens_in,
@@ -227,13 +231,14 @@ def _reply(
 
 
 def _token(token: Mapping[str, Any]) -> Token:
-    logprob = token.get("logprob")
-    special = bool(token.get("special"))
-    return Token(int(token["id"]), _string(token["text"]), None if logprob is None else float(logprob), special)
+    text, logprob = token["text"], token.get("logprob")
+    if text.__class__ is not str:
+        raise TypeError(f"expected a string, got {type(text).__name__}")
+    return Token(int(token["id"]), text, None if logprob is None else float(logprob), bool(token.get("special")))
 
 
 def _tokens(step: Sequence[Mapping[str, Any]]) -> tuple[Token, ...]:
-    return tuple(_token(token) for token in step)
+    return tuple([_token(token) for token in step])
 
 
 def _string(value: Any) -> str:

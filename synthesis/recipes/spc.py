@@ -42,6 +42,7 @@ from synthesis.filters.near_duplicates import NearDuplicates, StockOpeners
 from synthesis.filters.placeholders import Placeholders
 from synthesis.filters.repetition import Repetition
 from synthesis.filters.structure import Structure
+from synthesis.kept import Chained, by_id
 from synthesis.personas import Sampling, bullets, chat
 from synthesis.profiles import assemble, pair
 from synthesis.recipe import Dropped, Pool, Seed, draw_seed, fork
@@ -284,8 +285,9 @@ class Spc:
                     f"exemplars {self.exemplars}: {exemplar.id!r} has {len(exemplar.personas)} personas and the "
                     f"speakers {', '.join(exemplar.speakers)}; expected two personas, and User 1 and User 2"
                 )
-        exemplars = (*shipped, *kept) if self.keep_exemplars or not kept else tuple(kept)
-        return Pool(exemplars, {dialogue.id: dialogue for dialogue in kept})
+        if not kept:
+            return Pool(shipped)
+        return Pool(Chained(shipped, kept) if self.keep_exemplars else kept, by_id(kept))
 
     async def dialogue(self, seed: Seed, pool: Pool, engine: Engine, rng: Random) -> Dialogue:
         """The experts' choice among the candidates that pass all critics, and what it was chosen from."""

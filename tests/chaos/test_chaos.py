@@ -1,0 +1,264 @@
+"""Runs through every fault: the ledger is whole, and what is kept is what a quiet server would have given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthesis.engine import Engine, Info
+from synthesis.engines.connect import connect
+from synthesis.engines.journal import Journal
+from synthesis.engines.retry import Backoff
+from synthesis.errors import Outage
+from synthesis.run import run
+from tests.chaos.server import Chaos, Trouble
+from tests.fake_tgi import MODEL, SHA
+from tests.toy_recipe import Toy, plan
+
+N, IN_FLIGHT = 60, 16
+QUICK = Backoff(retries=4, first=0.005, longest=0.05, patience=20.0)
+DOGGED = Backoff(retries=20, first=0.005, longest=0.02, patience=20.0)
+INFO = Info(MODEL, "tgi", SHA)
+TIMEOUT = 0.25
+NONE: Mapping[str, str] = {}
+LEDGERS = ("dialogues.jsonl", "dropped.jsonl", "failed.jsonl")
+
+
+@asynccontextmanager
+async def engine_of(
+    folder: Path, *urls: str, backoff: Backoff = QUICK, stream: bool = False, concurrency: int = 64
+) -> AsyncIterator[Engine]:
+    folder.mkdir(exist_ok=True, parents=True)
+    async with (
+        connect(*urls, environ=NONE, backoff=backoff, timeout=TIMEOUT, stream=stream, concurrency=concurrency) as (
+            engine,
+            info,
+        ),
+        Journal(engine, folder / "journal.sqlite", info.name) as journal,
+    ):
+        yield journal
+
+
+async def ran(folder: Path, *urls: str, n: int = N, rounds: int = 1, in_flight: int = IN_FLIGHT, **how: Any) -> Any:
+    chosen = plan(folder, n, recipe=Toy(rounds=rounds), info=INFO, in_flight=in_flight)
+    async with engine_of(folder, *urls, **how) as engine:
+        return await run(chosen, engine, lambda *_: None)
+
+
+def rows(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in map(json.loads, (folder / name).read_text().splitlines())}
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in LEDGERS}
+
+
+async def quiet(folder: Path, n: int = N, rounds: int = 1) -> Path:
+    """The same run against a server without any trouble."""
+    async with Chaos() as server:
+        await ran(folder / "quiet", server.url, n=n, rounds=rounds)
+    return folder / "quiet"
+
+
+def whole(facts: dict[str, Any], n: int = N) -> dict[str, int]:
+    """The counts, which must add up."""
+    counts: dict[str, int] = facts["counts"]
+    assert counts["kept"] + counts["dropped"] + counts["failed"] == counts["seeds"] == n
+    return counts
+
+
+# ---- faults here and there ------------------------------------------------------------------------------------------
+
+CURABLE = ("server error", "gateway error", "generation error", "invalid JSON", "wrong content type", "strange body")
+BROKEN = ("truncated body", "reset", "unavailable")
+
+
+@pytest.mark.parametrize("kind", [*CURABLE, *BROKEN])
+async def test_a_tenth_of_faults_is_not_seen_in_the_dataset(tmp_path: Path, kind: str) -> None:
+    async with Chaos(Trouble(kind, 0.1)) as server:
+        facts = await ran(tmp_path / "run", server.url, backoff=DOGGED)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+    assert N + 1 < server.tries.total() < 1.5 * N
+    assert max(server.answered.values()) == 1, "no good reply is asked for again"
+
+
+async def test_half_of_all_failing_leaves_a_whole_ledger(tmp_path: Path) -> None:
+    async with Chaos(Trouble("server error", 0.5), seed=3) as server:
+        facts = await ran(tmp_path / "run", server.url)
+    counts, failed = whole(facts), rows(tmp_path / "run", "failed.jsonl")
+    assert counts["kept"] >= 0.8 * N
+    assert {row["stage"] for row in failed.values()} <= {"Quarantined"}
+    clean = rows(await quiet(tmp_path), "dialogues.jsonl")
+    kept = rows(tmp_path / "run", "dialogues.jsonl")
+    assert kept == {id_: clean[id_] for id_ in kept}
+    assert set(clean) - set(kept) == set(failed)
+
+
+async def test_half_of_all_failing_is_overcome_by_more_tries(tmp_path: Path) -> None:
+    async with Chaos(Trouble("server error", 0.5), seed=4) as server:
+        facts = await ran(tmp_path / "run", server.url, backoff=DOGGED)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+
+
+async def test_truncated_streams_are_asked_for_again(tmp_path: Path) -> None:
+    async with Chaos(Trouble("truncated stream", 0.1)) as server:
+        facts = await ran(tmp_path / "run", server.url, stream=True, backoff=DOGGED)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+
+
+async def test_hangs_are_cut_off_and_asked_for_again(tmp_path: Path) -> None:
+    async with Chaos(Trouble("hang", 0.05)) as server:
+        facts = await ran(tmp_path / "run", server.url, backoff=DOGGED)
+        assert whole(facts)["kept"] == N
+        assert server.hung_up > 0
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+
+
+async def test_a_slow_first_byte_is_no_fault(tmp_path: Path) -> None:
+    async with Chaos(Trouble(first_byte=0.05)) as server:
+        facts = await ran(tmp_path / "run", server.url)
+    assert whole(facts)["kept"] == N
+    assert server.tries.total() == N + 1
+
+
+async def test_a_slow_reply_delays_its_own_conversation_only(tmp_path: Path) -> None:
+    rounds, slow = 1, 0.4
+    async with Chaos(Trouble(tail=0.02, tail_seconds=slow), seed=1, latency=0.01) as server:
+        begun = time.monotonic()
+        facts = await ran(tmp_path / "run", server.url, n=200, in_flight=20, rounds=rounds, backoff=DOGGED)
+        seconds = time.monotonic() - begun
+    assert whole(facts, 200)["kept"] == 200
+    slowest = sum(1 for _ in range(2)) * slow
+    assert seconds < slowest + 200 * 0.01 / 20 + 1.0
+
+
+# ---- too many at a time ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("retry_after", ["", "0"])
+async def test_a_server_that_takes_eight_is_kept_at_eight(tmp_path: Path, retry_after: str) -> None:
+    latency, n = 0.02, 300
+    async with Chaos(busy_above=8, latency=latency, retry_after=retry_after) as server:
+        begun = time.monotonic()
+        facts = await ran(tmp_path / "run", server.url, n=n, in_flight=64)
+        seconds = time.monotonic() - begun
+    assert whole(facts, n)["kept"] == n
+    assert seconds < 2.5 * n * latency / 8 + 0.5, "ideal is 0.75 s, and a server in Python has its own time"
+    assert server.refused < n / 2
+    assert max(server.answered.values()) == 1
+
+
+async def test_the_time_that_a_server_names_is_kept(tmp_path: Path) -> None:
+    async with Chaos(busy_above=4, latency=0.01, retry_after="1") as server:
+        begun = time.monotonic()
+        facts = await ran(tmp_path / "run", server.url, in_flight=6)
+        assert time.monotonic() - begun >= 1.0
+    assert whole(facts)["kept"] == N
+    assert server.refused <= 12
+
+
+# ---- one request that cannot be answered ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_flight", [1, IN_FLIGHT])
+@pytest.mark.parametrize("kind", ["server error", "reset", "invalid JSON", "truncated body"])
+async def test_poison_goes_into_quarantine_and_takes_nobody_along(tmp_path: Path, kind: str, in_flight: int) -> None:
+    async with Chaos(Trouble(kind, poisoned=frozenset({7, 8}))) as server:
+        facts = await ran(tmp_path / "run", server.url, in_flight=in_flight)
+    assert whole(facts) == {"seeds": N, "kept": N - 2, "dropped": 0, "failed": 2}
+    failed = rows(tmp_path / "run", "failed.jsonl")
+    for row in failed.values():
+        assert row["stage"] == "Quarantined"
+        assert "gave up after 5 tries" in row["reason"]
+        assert "; request " in row["reason"]
+    assert (server.tries[7], server.tries[8]) == (5, 5)
+    clean = rows(await quiet(tmp_path), "dialogues.jsonl")
+    assert rows(tmp_path / "run", "dialogues.jsonl") == {id_: clean[id_] for id_ in clean if id_ not in failed}
+
+
+async def test_what_is_invalid_is_asked_once(tmp_path: Path) -> None:
+    async with Chaos(Trouble("invalid request", poisoned=frozenset({7}))) as server:
+        facts = await ran(tmp_path / "run", server.url)
+    assert whole(facts)["failed"] == 1
+    assert server.tries[7] == 1
+    assert next(iter(rows(tmp_path / "run", "failed.jsonl").values()))["stage"] == "RequestRefused"
+
+
+# ---- outages --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["reset", "unavailable", "server error"])
+async def test_an_outage_is_waited_out(tmp_path: Path, kind: str) -> None:
+    async with Chaos(Trouble(outage=(25, 1.0, kind))) as server:
+        facts = await ran(tmp_path / "run", server.url, rounds=2, backoff=DOGGED)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
+    assert server.wasted < 100
+    assert server.answered.total() == 2 * N + 1
+
+
+async def test_a_server_that_is_restarted_is_waited_for(tmp_path: Path, unused_tcp_port: int) -> None:
+    first = Chaos(port=unused_tcp_port)
+    await first.__aenter__()
+    running = asyncio.create_task(ran(tmp_path / "run", first.url, rounds=2))
+    while first.answered.total() < 30:
+        await asyncio.sleep(0.005)
+    await first.__aexit__()
+    await asyncio.sleep(0.5)
+    async with Chaos(port=unused_tcp_port) as second:
+        facts = await running
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
+    assert second.answered.total() <= 2 * N + 1 - 30
+    assert first.tries.total() + second.tries.total() < 2 * N + 1 + 100
+
+
+async def test_a_longer_outage_than_patience_stops_the_run_to_go_on_later(tmp_path: Path) -> None:
+    impatient = Backoff(retries=4, first=0.005, longest=0.05, patience=0.4)
+    async with Chaos(Trouble(outage=(25, 60.0, "reset"))) as server:
+        begun = time.monotonic()
+        with pytest.raises(Outage, match=r"no endpoint came back in .*start the same command again"):
+            await ran(tmp_path / "run", server.url, backoff=impatient)
+        assert time.monotonic() - begun < 5.0
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "running"
+    assert not (tmp_path / "run/failed.jsonl").exists()
+    async with Chaos() as again:
+        facts = await ran(tmp_path / "run", again.url)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+    assert again.answered.total() == N + 1 - server.answered.total()
+
+
+async def test_one_of_two_dies_without_a_trace(tmp_path: Path) -> None:
+    async with Chaos() as stays:
+        dies = Chaos()
+        await dies.__aenter__()
+        running = asyncio.create_task(ran(tmp_path / "run", stays.url, dies.url, rounds=2))
+        while dies.answered.total() < 20:
+            await asyncio.sleep(0.002)
+        await dies.__aexit__()
+        facts = await running
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
+    assert stays.answered.total() + dies.answered.total() <= 2 * N + 1 + IN_FLIGHT
+
+
+# ---- all at once ----------------------------------------------------------------------------------------------------
+
+
+async def test_everything_at_once(tmp_path: Path) -> None:
+    trouble = Trouble("reset", 0.08, tail=0.02, tail_seconds=0.1, outage=(60, 0.5, "unavailable"))
+    async with Chaos(trouble, busy_above=8) as first, Chaos(Trouble("invalid JSON", 0.1), seed=9) as second:
+        facts = await ran(tmp_path / "run", first.url, second.url, rounds=3, in_flight=40, backoff=DOGGED)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=3))

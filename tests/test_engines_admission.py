@@ -1,0 +1,291 @@
+"""Admitted: never more out than the window, refusals shrink it to what is taken, replies grow it, nobody starves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from synthesis.engine import Reply, Request
+from synthesis.engines.admission import Admitted, Window
+from synthesis.engines.retry import Backoff
+from synthesis.errors import Overloaded, Unavailable, Unreachable
+
+QUICK = Backoff(busy_retries=5, first=0.001, longest=0.01, patience=60.0)
+SAID = Reply("x", "eos_token", 1, 1)
+
+
+def number(value: int | str) -> Request:
+    return Request(stage="test", prompt=str(value), max_new_tokens=5)
+
+
+class Hall:
+    """A server that takes `places` at a time, each for `seconds`, and refuses the rest."""
+
+    def __init__(self, places: int, seconds: float, retry_after: float | None = None) -> None:
+        self.places, self.seconds, self.retry_after = places, seconds, retry_after
+        self.inside = self.most = self.refused = self.asked = 0
+        self.order: list[str] = []
+
+    async def __call__(self, request: Request) -> Reply:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.inside >= self.places:
+            self.refused += 1
+            raise Overloaded("full", self.retry_after)
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.order.append(str(request.prompt))
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.inside -= 1
+        return SAID
+
+
+# ---- the window -----------------------------------------------------------------------------------------------------
+
+
+class WindowMachine(RuleBasedStateMachine):
+    """Any order of sending, replies, refusals and losses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window(20, 32)
+        self.out: list[int] = []
+        self.cut = 0  # the first request after the last decrease
+
+    @precondition(lambda self: self.window.room)
+    @rule()
+    def send(self) -> None:
+        serial = self.window.sent()
+        assert not self.out or serial > max(self.out), "each request has a number of its own"
+        self.out.append(serial)
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def reply(self, data: st.DataObject) -> None:
+        serial, before, full = self.pick(data), self.window.size, not self.window.room
+        self.window.replied(serial)
+        assert before <= self.window.size <= before + 1
+        assert full or self.window.size == before, "an idle window does not grow"
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def refuse(self, data: st.DataObject) -> None:
+        serial, before = self.pick(data), self.window.size
+        self.window.refused(serial)
+        first = serial >= self.cut
+        least = min(before * (0.9 if first else 1.0), len(self.out))
+        assert self.window.size == pytest.approx(max(1.0, least)), "a tenth once a round trip, and to what is out"
+        if first:
+            self.cut = serial + 1 if not self.out else max(serial, *self.out) + 1
+            assert self.window.size < before or before == 1.0
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        serial, before = self.pick(data), self.window.size
+        self.window.lost(serial)
+        assert self.window.size == before
+
+    def pick(self, data: st.DataObject) -> int:
+        return self.out.pop(data.draw(st.integers(0, len(self.out) - 1)))
+
+    @invariant()
+    def bounded(self) -> None:
+        assert 1.0 <= self.window.size <= 32
+        assert self.window.out == len(self.out)
+        assert 1 / 8 <= self.window.gentle <= 4
+
+
+WindowMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestWindow = WindowMachine.TestCase
+
+
+@given(st.floats(-5, 500), st.integers(-2, 100))
+def test_a_window_starts_within_its_bounds(start: float, limit: int) -> None:
+    window = Window(start, limit)
+    assert 1.0 <= window.size <= window.limit
+    assert window.room
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_a_window_finds_what_a_server_takes_and_stays_there(places: int, start: int) -> None:
+    window, sizes, refused = Window(start, 64), [], 0
+    for _ in range(200):  # round trips in which whatever may go is sent, and only `places` are taken
+        batch = []
+        while window.room:
+            batch.append(window.sent())
+        for serial in batch[places:]:
+            refused += 1
+            window.refused(serial)
+        for serial in batch[:places]:
+            window.replied(serial)
+        sizes.append(window.size)
+    assert max(sizes[-10:]) < places + 2, "probes go one beyond"
+    assert min(sizes[-10:]) >= min(0.9 * places, 60), "and cost a tenth at most"
+    assert refused <= max(0, start - places) + 100
+
+
+# ---- the engine around it -------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_takes_few_is_kept_busy() -> None:
+    hall = Hall(8, 0.02)
+    admitted = Admitted(hall, 64, backoff=QUICK)
+    begun = time.monotonic()
+    await asyncio.gather(*(admitted(number(n)) for n in range(300)))
+    assert time.monotonic() - begun < 1.3 * 300 * 0.02 / 8 + 0.3
+    assert hall.most == 8
+    assert hall.refused < 56 + 40, "one burst, then few probes"
+
+
+async def test_the_oldest_goes_first_and_a_refused_one_keeps_its_place() -> None:
+    hall = Hall(1, 0.002)
+    admitted = Admitted(hall, 4, backoff=QUICK)
+    await asyncio.gather(*(admitted(number(n)) for n in range(40)))
+    assert sorted(map(int, hall.order)) == list(range(40))
+    late = [abs(int(name) - place) for place, name in enumerate(hall.order)]
+    assert max(late) <= 4, "only what was out at the same time may change places"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 20))
+def test_whatever_happens_everybody_is_answered_and_the_window_holds(seed: int, places: int, start: int) -> None:
+    rng, out, over = Random(seed), 0, []
+
+    async def moody(request: Request) -> Reply:
+        nonlocal out
+        out += 1
+        over.append(out > int(admitted.window.size) and out > places)
+        try:
+            await asyncio.sleep(rng.choice((0, 0, 0.0005)))
+            if out > places or rng.random() < 0.1:
+                raise Overloaded("no", rng.choice((None, 0.001)))
+            if rng.random() < 0.1:
+                raise Unavailable("fault")
+        finally:
+            out -= 1
+        return SAID
+
+    admitted = Admitted(moody, start, backoff=Backoff(busy_retries=10_000, first=0.0005, longest=0.001))
+
+    async def ask(n: int) -> str:
+        try:
+            return (await admitted(number(n))).text
+        except Unavailable:
+            return "fault"
+
+    async def all_of_them() -> list[str]:
+        async with asyncio.timeout(20):
+            return await asyncio.gather(*(ask(n) for n in range(60)))
+
+    ends = asyncio.run(all_of_them())
+    assert set(ends) <= {"x", "fault"}
+    assert admitted.window.out == 0
+    assert not any(over)
+
+
+async def test_no_permit_is_held_while_waiting_for_the_time_that_was_named() -> None:
+    async def engine(request: Request) -> Reply:
+        if request.prompt == "stuck":
+            raise Overloaded("busy", 30.0)
+        return SAID
+
+    admitted = Admitted(engine, 1, backoff=QUICK)
+    stuck = asyncio.create_task(admitted(number("stuck")))
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(1):
+        assert await admitted(number("through")) is SAID
+    stuck.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stuck
+    assert admitted.window.out == 0
+
+
+async def test_the_time_that_was_named_is_kept() -> None:
+    hall, begun = Hall(0, 0.0, retry_after=0.1), time.monotonic()
+    admitted = Admitted(hall, 1, backoff=QUICK)
+    waiting = asyncio.create_task(admitted(number(1)))
+    await asyncio.sleep(0.05)
+    hall.places = 1
+    await waiting
+    assert time.monotonic() - begun >= 0.1
+    assert hall.asked == 2
+
+
+async def test_a_time_beyond_patience_is_not_waited_for() -> None:
+    with pytest.raises(Overloaded, match="full"):
+        await Admitted(Hall(0, 0.0, retry_after=3600.0), 1, backoff=QUICK)(number(1))
+
+
+async def test_one_that_is_refused_while_others_are_answered_is_given_up() -> None:
+    tries = 0
+
+    async def engine(request: Request) -> Reply:
+        nonlocal tries
+        await asyncio.sleep(0.001)
+        if request.prompt == "poison":
+            tries += 1
+            raise Overloaded("not you")
+        return SAID
+
+    admitted = Admitted(engine, 4, backoff=QUICK)
+    poison = asyncio.create_task(admitted(number("poison")))
+    async with asyncio.timeout(10):
+        while not poison.done():
+            await asyncio.gather(*(admitted(number(n)) for n in range(4)))
+    with pytest.raises(Overloaded, match="not you"):
+        await poison
+    assert tries <= 20
+
+
+async def test_an_endpoint_that_refuses_everybody_is_not_the_requests_fault() -> None:
+    now, hall = 0.0, Hall(0, 0.0)
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.5
+        return now
+
+    admitted = Admitted(hall, 8, backoff=QUICK, clock=clock)
+    ends = await asyncio.gather(*(admitted(number(n)) for n in range(20)), return_exceptions=True)
+    assert all(isinstance(end, Unreachable) for end in ends)
+    assert "refused everything for" in str(ends[0])
+    assert hall.asked < 40, "one at a time once nothing is taken"
+    hall.places = 1
+    assert await admitted(number("again")) is SAID
+
+
+async def test_who_waits_can_be_sent_away_or_cancelled() -> None:
+    hall = Hall(1, 0.05)
+    admitted = Admitted(hall, 1, backoff=QUICK)
+    tasks = [asyncio.create_task(admitted(number(n))) for n in range(4)]
+    await asyncio.sleep(0.01)
+    tasks[1].cancel()
+    admitted.flush(Unreachable("gone"))
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert ends[0] is SAID
+    assert isinstance(ends[1], asyncio.CancelledError)
+    assert [str(end) for end in ends[2:]] == ["gone", "gone"]
+    assert admitted.window.out == 0
+    assert admitted.load == 0.0
+
+
+@pytest.mark.parametrize("crash", [lambda: Unavailable("reset"), lambda: ValueError("bug")])
+async def test_a_fault_gives_its_place_back_and_leaves_the_window(crash: Callable[[], Exception]) -> None:
+    async def engine(request: Request) -> Reply:
+        raise crash()
+
+    admitted = Admitted(engine, 3, backoff=QUICK)
+    for n in range(10):
+        with pytest.raises(type(crash())):
+            await admitted(number(n))
+    assert (admitted.window.out, admitted.window.size) == (0, 3.0)
