@@ -66,11 +66,17 @@ async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:
 
             print(await estimate(plan, meter, lambda path: Journal(meter, path, _identity(info))))
             return 0
+        free = not (folder / "run.json").exists()
         plan.reopen() if flags.replay else plan.claim()
         name = "journal.sqlite" if plan.shard.count == 1 else f"journal-{plan.shard}.sqlite"
-        async with Journal(meter, folder / name, _identity(info)) as journal:
-            with Progress(meter) as show:
-                facts = await run(plan, journal, show)
+        try:
+            async with Journal(meter, folder / name, _identity(info)) as journal:
+                with Progress(meter) as show:
+                    facts = await run(plan, journal, show)
+        except UserError:
+            if free:
+                plan.withdraw()
+            raise
     return _report(facts, folder, flags.max_failures)
 
 

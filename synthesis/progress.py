@@ -47,7 +47,7 @@ class Progress:
         self._close()
 
     def __call__(self, phase: str, total: int, counts: Mapping[str, int]) -> None:
-        """Shows `counts` of a phase with `total` seeds."""
+        """Shows `counts` of a phase with `total` seeds; of one without (0), only what was asked so far."""
         if phase != self._phase:
             self._open(phase, total)
         if self._bar is not None:
@@ -55,7 +55,7 @@ class Progress:
             told = ", ".join(f"{name} {count}" for name, count in counts.items())
             rate = f"{self._meter.tokens_out / seconds:.0f} tokens/s" if self._meter else "replay"
             self._bar.set_postfix_str(", ".join(filter(None, [told, rate])), refresh=False)
-            self._bar.update(sum(counts.values()) - self._bar.n)
+            self._bar.update(sum(counts.values()) - self._bar.n if total else 0)
 
     def _open(self, phase: str, total: int) -> None:
         from tqdm import tqdm
@@ -67,6 +67,7 @@ class Progress:
             total=total or None,
             desc=phase,
             unit="dialogue",
+            bar_format=None if total else "{desc} [{elapsed}{postfix}]",
             mininterval=0.2 if terminal else 10.0,
             dynamic_ncols=terminal,
             file=sys.stderr,

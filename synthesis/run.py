@@ -28,7 +28,7 @@ from typing import Any
 from synthesis import outcomes
 from synthesis.asking import Account
 from synthesis.dialogue import Dialogue, Origin, to_json
-from synthesis.engine import Engine, Info
+from synthesis.engine import Engine, Info, Reply, Request
 from synthesis.errors import EngineError, Failure, JournalError, ReadingError, RequestRefused, StorageError, UserError
 from synthesis.filter import first_reason
 from synthesis.outcomes import Round, Row, Shard
@@ -64,7 +64,7 @@ class Plan:
         return {
             "recipe": self.recipe.name,
             "preset": self.preset,
-            "fields": {name: _plain(getattr(self.recipe, name)) for name in names},
+            "fields": {name: _plain(name, getattr(self.recipe, name)) for name in names},
             "n": self.n,
             "seed": self.seed,
             "model": self.info.model,
@@ -77,11 +77,13 @@ class Plan:
     def claim(self) -> dict[str, Any]:
         """run.json of a run that may go on in the folder, written anew if there is none.
 
-        Raises UserError when the folder holds another run.
+        Raises UserError when the folder holds another run, or when what a new one is given cannot be used: nothing is
+        written then, so that the corrected command does not meet the traces of the mistaken one.
         """
         path = self.folder / "run.json"
         identity = self.identity()
         if not path.exists():
+            self.recipe.check()
             facts = {
                 "status": "running",
                 **identity,
@@ -99,6 +101,13 @@ class Plan:
             )
         return dict(facts)
 
+    def withdraw(self) -> None:
+        """Takes a claim back under which nothing was made, so that the corrected command finds the folder free."""
+        path = self.folder / "run.json"
+        if not (self.folder / "seeds.jsonl").exists():
+            with disk(path):
+                path.unlink(missing_ok=True)
+
     def reopen(self) -> None:
         """Takes back what this shard made, but not the journal: the next run makes it again, from there."""
         path = self.folder / "run.json"
@@ -109,17 +118,20 @@ class Plan:
                 each.unlink(missing_ok=True)
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """A field's value in run.json: a file by its name and content, so that a moved checkout is the same run."""
     if isinstance(value, Path):
         if not value.is_file():
-            raise UserError(f"{value}: no such file")
+            raise UserError(f"--{name.replace('_', '-')} {value}: not a file; give the path of one")
         return f"{value.name} sha256:{hashlib.sha256(value.read_bytes()).hexdigest()[:16]}"
     return list(value) if isinstance(value, tuple) else value
 
 
 Show = Callable[[str, int, Mapping[str, int]], None]
-"""Called with the phase, how many seeds it has, and the counts of kept, dropped and failed so far."""
+"""Called with the phase, how many seeds it has, and the counts of kept, dropped and failed so far.
+
+While seeds are made there are none to count (0), and the count is of requests.
+"""
 
 
 async def run(plan: Plan, engine: Engine, show: Show) -> dict[str, Any]:
@@ -132,7 +144,7 @@ async def run(plan: Plan, engine: Engine, show: Show) -> dict[str, Any]:
     facts = plan.claim()
     if facts["status"] == "complete":
         return facts
-    pool, rounds = plan.recipe.pool(()), []  # first, because a bad file of exemplars must not cost a single call
+    pool, rounds = plan.recipe.pool(()), []
     seeds, seed_stages = await _seeds(plan, facts, engine, show)
     for number in range(1, plan.recipe.rounds + 1):
         await _round(plan, number, seeds, pool, engine, show)
@@ -160,7 +172,13 @@ async def _seeds(plan: Plan, facts: dict[str, Any], engine: Engine, show: Show) 
     if not path.exists() and plan.shard.index == 0:
         show("seeds", 0, {})
         account = Account(engine)
-        made = [seed async for seed in plan.recipe.seeds(account, rng_for(plan.seed, "seeds"), plan.n)]
+
+        async def told(request: Request) -> Reply:
+            reply = await account(request)
+            show("seeds", 0, {"requests": sum(stage.requests for stage in account.stages())})
+            return reply
+
+        made = [seed async for seed in plan.recipe.seeds(told, rng_for(plan.seed, "seeds"), plan.n)]
         if not made:
             raise UserError(
                 f"recipe {plan.recipe.name}: no seed could be made from what was given; "

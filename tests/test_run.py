@@ -60,6 +60,27 @@ def by_number(**said: Any) -> Callable[[Request], Any]:
 # ---- the ledger -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"hello\n", b"I like g\xe4rten.\n"], ids=["empty", "no sentence", "not UTF-8"]
+)
+def test_a_file_that_cannot_be_used_leaves_no_run_behind(tmp_path: Path, content: bytes) -> None:
+    given = tmp_path / "personas.txt"
+    given.write_bytes(content)
+    with pytest.raises(UserError, match="personas"):
+        plan(tmp_path / "run", recipe=Spc(personas=given)).claim()
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_claim_is_withdrawn_only_while_nothing_was_made(tmp_path: Path) -> None:
+    chosen = plan(tmp_path / "run")
+    chosen.claim()
+    chosen.withdraw()
+    assert not (tmp_path / "run" / "run.json").exists()
+    await ran(chosen, Scripted(talk))
+    chosen.withdraw()
+    assert (tmp_path / "run" / "run.json").exists()
+
+
 async def test_every_seed_ends_in_one_ledger(tmp_path: Path) -> None:
     engine = Scripted(
         by_number(

@@ -151,14 +151,14 @@ def test_packed_examples_do_not_see_each_other(tokenizer: Any) -> None:
 
 
 def test_muon_takes_the_hidden_matrices_and_adamw_all_else(tokenizer: Any) -> None:
-    from training.muon import MuonAdamW, parameter_ids, split
+    from training.muon import MuonAdamW, split
 
     model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 2, 48, 128), 0)
     hidden, others = split(model)
     assert len(hidden) == 2 * 7  # four of attention and three of the MLP in each layer
     assert {tuple(p.shape) for p in others} == {(len(tokenizer), 32), (32,)}
     optimizer = MuonAdamW(model, 0.02, 0.004, (0.9, 0.95), 0.0)
-    ids = parameter_ids(optimizer.param_groups)
+    ids = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(ids) == sorted(id(p) for p in model.parameters())
     assert len(set(ids)) == len(ids)
 

@@ -8,6 +8,7 @@ on from its last checkpoint with the same command. On a machine without accelera
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
 
+from training.command import told
 from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, read_examples
 from training.facts import run_facts
 from training.muon import MuonAdamW
@@ -157,4 +159,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

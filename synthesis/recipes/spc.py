@@ -9,10 +9,11 @@ several conversations, critics drop what contradicts a profile or is toxic, five
 the winner becomes an example for the next round.
 
 Deviations. Preset `paper` keeps the published numbers and the prompts' structure; its words, examples and seed
-attributes are ours, and the toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset
-`improved` adds what the published data lack: per-speaker faithfulness, hygiene before critics, names and settings
-given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of
-the round before. Preset `laptop` is `improved` sized for the embedded model.
+attributes are ours, negations and verdicts on entailment are greedy so that the journal has each once, and the
+toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset `improved` adds what the
+published data lack: per-speaker faithfulness, hygiene before critics, names and settings given up front, a cap on
+copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of the round before. Preset
+`laptop` is `improved` sized for the embedded model.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ class Spc:
     redundant: float = 0.9
     consistency: Literal["engine", "negation", "nli"] = "negation"
     nli: str | None = None
-    profiles: int | None = None  # choice: None makes five a wanted pair, at least 200
+    profiles: int | None = None  # choice: None makes 200 and five a wanted pair, a line that a dry run can continue
     similarity: int = 2
     similarity_count: Literal["pairs", "categories"] = "pairs"
     pairs_per_profile: int = 8  # choice
@@ -225,6 +226,16 @@ class Spc:
                 raise UserError(f"recipe spc: {field} is {getattr(self, field)}, expected at least {least}")
         Consistency(self.consistency, self.nli)
 
+    def check(self) -> None:
+        """Seed attributes and exemplars, read once for their mistakes; what was mended or left out is told."""
+        seeds.attributes(self.personas)
+        self.pool(())
+        loaded = dialogue_files.load(self.exemplars)
+        if loaded.issues or loaded.quarantined:
+            mended = ", ".join(f"{kind} {count}" for kind, count in sorted(loaded.issues.items()))
+            left = "; ".join(f"{where}: {reason}" for where, reason in loaded.quarantined.items())
+            log.info("exemplars: %d read; mended: %s; left out: %s", len(loaded.dialogues), mended or 0, left or 0)
+
     # ---- seeds: attributes, profiles, pairs -------------------------------------------------------------------------
 
     async def seeds(self, engine: Engine, rng: Random, n: int) -> AsyncIterator[Seed]:
@@ -244,7 +255,7 @@ class Spc:
         )
         pool = await expand(engine, start, plan, rng)
         texts, categories = pool.texts, pool.categories
-        count = self.profiles or max(200, 5 * n)
+        count = self.profiles or 200 + 5 * n
         check = Consistency(self.consistency, self.nli)
         found = await assemble(engine, pool, count, self.profile_size, self.redundant, check, str(rng.getrandbits(64)))
         pairs = pair(
@@ -284,6 +295,9 @@ class Spc:
                     f"exemplars {self.exemplars}: {exemplar.id!r} has {len(exemplar.personas)} personas and the "
                     f"speakers {', '.join(exemplar.speakers)}; expected two personas, and User 1 and User 2"
                 )
+        if self.style == "improved":
+            names = seeds.lines(HERE / "spc_names.txt")
+            shipped = tuple(_named(exemplar, names) for exemplar in shipped)
         exemplars = (*shipped, *kept) if self.keep_exemplars or not kept else tuple(kept)
         return Pool(exemplars, {dialogue.id: dialogue for dialogue in kept})
 
@@ -306,7 +320,8 @@ class Spc:
         if not passed and before is None:
             raise Dropped(*judged)
         if not passed and before is not None:
-            return dataclasses.replace(before, rejected=tuple(losers), notes=("incumbent: nothing passed",))
+            rejected = (*losers, *before.rejected)
+            return dataclasses.replace(before, rejected=rejected, notes=("incumbent: nothing passed",))
         best, outvoted = await self._best(passed, engine, fork(rng))
         return await self._duel(best, before, (*outvoted, *losers), engine, fork(rng))
 
@@ -418,7 +433,7 @@ class Spc:
             beaten = Rejected(before.turns, "incumbent", ranking.votes[1], ballots)
             return dataclasses.replace(best, rejected=(beaten, *losers))
         lost = Rejected(best.turns, "outvoted", ranking.votes[0], ballots)
-        return dataclasses.replace(before, rejected=(lost, *losers), notes=("incumbent",))
+        return dataclasses.replace(before, rejected=(lost, *losers, *before.rejected), notes=("incumbent",))
 
     # ---- filters ----------------------------------------------------------------------------------------------------
 
@@ -449,6 +464,16 @@ def _slots(dialogue: Dialogue) -> dict[str, str]:
         "name_1": first.name or reading.USERS[0],
         "name_2": second.name or reading.USERS[1],
     }
+
+
+def _named(exemplar: Dialogue, names: Sequence[str]) -> Dialogue:
+    """The exemplar with names for the personas that have none, the same every time; "User 1" is no name to teach."""
+    drawn = Random(exemplar.id).sample(names, len(exemplar.personas))
+    called = [
+        dataclasses.replace(persona, name=persona.name or name)
+        for persona, name in zip(exemplar.personas, drawn, strict=True)
+    ]
+    return dataclasses.replace(exemplar, personas=tuple(called))
 
 
 def _fill(template: Template, exemplar: Dialogue) -> str:
