@@ -53,10 +53,13 @@ serve: .venv/.serve ## the embedded model behind the text-generation-inference p
 embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.jsonl.gz
 	@test -n "$(CORPUS)" || { echo "error: make embedded needs CORPUS=dialogues.jsonl.gz" >&2; exit 2; }
 	$(BIN)/python -m training.embedded_data --corpus $(CORPUS) --out runs/embedded/data
+	$(BIN)/python -m training.embedded_data --corpus $(CORPUS) --out runs/embedded/woven --woven 0.75 --seed 1
 	$(BIN)/python -m training.models --data runs/embedded/data/train.jsonl --out runs/embedded/start
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded.yaml \
 	  --ddp_backend gloo
-	$(BIN)/python -m training.export --run runs/embedded/model --out synthesis/embedded
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded_woven.yaml \
+	  --ddp_backend gloo
+	$(BIN)/python -m training.export --run runs/embedded/model runs/embedded/final --out synthesis/embedded
 	$(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md
 
 test: .venv/.dev ## the whole suite

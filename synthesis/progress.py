@@ -32,7 +32,7 @@ class Meter:
 
 
 class Progress:
-    """The bar on standard error; one line every ten seconds where that is no terminal."""
+    """The bar on standard error; redrawn every ten seconds where that is no terminal."""
 
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter

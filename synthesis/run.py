@@ -2,7 +2,7 @@
 
     runs/<name>/
         run.json         what ran and what came of it; kept + dropped + failed = seeds, always
-        seeds.jsonl      what every dialogue starts from
+        seeds.jsonl      what every dialogue starts from; seeds.stages.json says what making them took
         dialogues.jsonl  the kept ones, sorted by id
         dropped.jsonl    id, round, stage, reason, attempts, raw text
         failed.jsonl     the same, for what went wrong

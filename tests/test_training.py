@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from synthesis.errors import UserError
+from synthesis.errors import BuildError, ParleyError, UserError
 from synthesis.reading import transcript
 from training import embedded_tasks as tasks
+from training.command import told
 from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, pack, read_examples
 from training.embedded_talks import Talk, introduced, talks, window
 from training.models import Shape, new_model, train_tokenizer
@@ -100,6 +101,18 @@ def test_rows_that_are_no_examples_are_named(tmp_path: Path) -> None:
     path.write_text(json.dumps(example("a", "b")) + "\n" + '{"text": "c"}\n')
     with pytest.raises(UserError, match=r"rows\.jsonl:2"):
         read_examples(path)
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, 0), (UserError("no such folder"), 2), (BuildError("full"), 1)])
+def test_a_script_tells_mistakes_without_a_traceback(
+    error: ParleyError | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def script() -> None:
+        if error:
+            raise error
+
+    assert told(script) == status
+    assert capsys.readouterr().err == (f"error: {error}\n" if error else "")
 
 
 # Packing
