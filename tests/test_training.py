@@ -256,8 +256,8 @@ def test_exported_model_is_small_and_plain(run_folder: Path) -> None:
 
     out = run_folder / "out"
     with pytest.raises(UserError, match="has not finished"):
-        export(run_folder / "start", out, "tiny")
-    export(sft(run_folder, "run"), out, "tiny")
+        export([run_folder / "start"], out, "tiny")
+    export([sft(run_folder, "run")], out, "tiny")
     assert {file.suffix for file in out.iterdir()} == {".json", ".safetensors"}
     assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
     assert json.loads((out / "facts.json").read_text())["name"] == "tiny"

@@ -94,7 +94,7 @@ def run_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str
 def joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of a model trained by several runs after each other: the last run's, with steps, time and curve of all.
 
-    `commands` lists them; data, tasks, hyper-parameters and evaluation are the last run's.
+    `command` has one line a run; data, tasks, hyper-parameters and evaluation are the last run's.
     """
     before, points = 0, []
     for run in runs:
