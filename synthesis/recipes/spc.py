@@ -414,7 +414,8 @@ class Spc:
         how = Sampling(self.critic_temperature, self.critic_top_k)
         ranking = await critics.rank(engine, passed, how, self.swap, rng)
         ballots = len(critics.EXPERTS)
-        return passed[ranking.best], tuple(
+        best = dataclasses.replace(passed[ranking.best], notes=ranking.remarks)
+        return best, tuple(
             Rejected(candidate.turns, "outvoted", ranking.votes[index], ballots)
             for index, candidate in enumerate(passed)
             if index != ranking.best
