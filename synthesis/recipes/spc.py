@@ -215,6 +215,7 @@ class Spc:
     swap: bool = False
     incumbent: bool = False
     hygiene: bool = False
+    coverage: int = 1  # choice: attributes that each user has to voice, 0 for none; with hygiene
     duplicate: float = 0.6  # choice
     opener_share: float = 0.1  # choice
 
@@ -449,7 +450,7 @@ class Spc:
             Repetition(),
             Copying(),
             CrossTalk(),
-            Coverage(),
+            Coverage(self.coverage),
         )
 
     def across(self) -> Sequence[Across]:
