@@ -6,7 +6,7 @@ PYTHON   ?= python3
 PIP_ARGS ?=
 
 RECIPE   ?= spc
-N        ?= 72
+N        ?= 64
 SEED     ?= 0
 ENDPOINT ?=
 MODEL    ?=
@@ -59,7 +59,8 @@ embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.
 	  --ddp_backend gloo
 	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded_woven.yaml \
 	  --ddp_backend gloo
-	$(BIN)/python -m training.export --run runs/embedded/model runs/embedded/final --out synthesis/embedded
+	$(BIN)/python -m training.export --run runs/embedded/model runs/embedded/final --out synthesis/embedded \
+	  --limits training/embedded_limits.txt
 	$(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md
 
 test: .venv/.dev ## the whole suite

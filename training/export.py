@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthesis.errors import UserError
+from synthesis.seeds import lines
 from training.command import told
 from training.facts import joined
 
 KEPT = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
-def export(runs: Sequence[Path], out: Path, name: str) -> None:
-    """Writes the model of the last of `runs`, which followed each other, to `out`; `name` goes into the facts.
+def export(runs: Sequence[Path], out: Path, name: str, limits: Sequence[str] = ()) -> None:
+    """Writes the model of the last of `runs`, which followed each other, to `out`.
 
+    `name` and `limits`, what the model is known not to do, go into the facts for its card.
     Raises UserError when a run is unfinished.
     """
     import torch
@@ -38,7 +40,9 @@ def export(runs: Sequence[Path], out: Path, name: str) -> None:
     model.save_pretrained(out)
     tokenizer.save_pretrained(out, save_jinja_files=False)
     facts = joined([json.loads((run / "facts.json").read_text(encoding="utf-8")) for run in runs])
-    (out / "facts.json").write_text(json.dumps({"name": name, **facts}, indent=1) + "\n", encoding="utf-8")
+    (out / "facts.json").write_text(
+        json.dumps({"name": name, **facts, "limits": list(limits)}, indent=1) + "\n", encoding="utf-8"
+    )
     for file in out.iterdir():
         if file.name == "chat_template.jinja":
             raise UserError(f"{file} stands beside tokenizer_config.json: remove it and export again")
@@ -59,8 +63,10 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--name", default="parley-embedded", help="name in the facts")
+    parser.add_argument("--limits", type=Path, help="text file with known limits for the card, one a line")
     given = parser.parse_args()
-    export(given.run, given.out, given.name)
+    limits = lines(given.limits) if given.limits else []
+    export(given.run, given.out, given.name, limits)
     size = sum(file.stat().st_size for file in given.out.iterdir() if file.is_file())
     print(f"{given.out}: {size / 1e6:.1f} MB")
 

@@ -131,6 +131,7 @@ LAPTOP: dict[str, Any] = {
     "candidates": 2,
     "exemplars_per_prompt": 1,
     "length": 384,
+    "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
     "temperature": 0.7,
     "top_p": 0.9,
 }
