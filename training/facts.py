@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from synthesis.run import VERSION
 from training.data import Encoded
 
 HYPERPARAMETERS = (
@@ -86,7 +87,11 @@ def run_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str
         "hardware": hardware(trainer),
         "curve": curve(trainer.state.log_history),
         "evaluation": dict(evaluation),
-        "versions": {"python": sys.version.split()[0], **{package: version(package) for package in PACKAGES}},
+        "versions": {
+            "parley": VERSION,
+            "python": sys.version.split()[0],
+            **{package: version(package) for package in PACKAGES},
+        },
         "command": "python -m " + " ".join(["training.sft", *sys.argv[1:]]),
     }
 

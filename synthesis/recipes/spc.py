@@ -123,7 +123,7 @@ IMPROVED: dict[str, Any] = {
 }
 
 LAPTOP: dict[str, Any] = {
-    "growth": 0.2,
+    "growth": 0.05,
     "query_steps": 20,
     "iterations": 10,
     "cluster_size": 9.0,
