@@ -83,6 +83,11 @@ DROPS: list[tuple[Filter, Dialogue, str]] = [
         "repeated phrase: 'like to play chess too', in 3 turns",
     ),
     (
+        Repetition(),
+        talk("So what do you like to do?", "Well, what do you like to do here?", "Tell me what do you like to do."),
+        "repeated phrase: 'what do you like to', in 3 turns",
+    ),
+    (
         Copying(share=0.25),
         talk("Well, I keep seven bees in a wooden box!", "And my brother repairs bicycles."),
         "recited attributes: 2 of 4, such as 'I keep seven bees in a wooden box.'",

@@ -34,7 +34,8 @@ class Repetition:
             grams = list(ngrams(utterance, 3))
             if len(grams) >= 6 and len(set(grams)) < len(grams) / 2:
                 return f"looping utterance: turn {number}"
-        phrases = Counter(gram for utterance in spoken for gram in set(ngrams(utterance, self.phrase)))
+        # dict.fromkeys and not a set: of equally common phrases the first spoken is named, in every process
+        phrases = Counter(gram for utterance in spoken for gram in dict.fromkeys(ngrams(utterance, self.phrase)))
         for phrase, count in phrases.most_common(1):
             if count >= self.turns:
                 return f"repeated phrase: {' '.join(phrase)!r}, in {count} turns"
