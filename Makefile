@@ -1,4 +1,4 @@
-# The verbs of Parley. Every target first brings .venv to exactly what it needs.
+# The verbs of Parley. Each first brings .venv, made with PYTHON, to exactly what it needs.
 #
 #   make synth && make push REPO=org/name
 
@@ -6,12 +6,13 @@ PYTHON   ?= python3
 PIP_ARGS ?=
 
 RECIPE   ?= spc
-N        ?= 72
+N        ?= 64
 SEED     ?= 0
 ENDPOINT ?=
 MODEL    ?=
 PRESET   ?= $(if $(ENDPOINT),improved,laptop)
 RUN      ?= runs/$(RECIPE)
+THREADS  ?= $(if $(filter 1,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)),1,2)
 FLAGS    ?=
 
 DIST     ?= dist/synthetic-persona-chat
@@ -23,6 +24,8 @@ PUSH     ?=
 PORT     ?= 3000
 
 BIN := .venv/bin
+# with an endpoint nothing is served here
+SYNTH := $(if $(ENDPOINT),embed,serve,embed)
 .DEFAULT_GOAL := help
 .PHONY: help synth build push serve embedded test check bench bench-peers clean
 
@@ -32,25 +35,33 @@ help: ## this list
 	@echo "  synth:  RECIPE=$(RECIPE) N=$(N) SEED=$(SEED) RUN=$(RUN) [ENDPOINT=url] [MODEL=folder or Hub id] [PRESET=..] [FLAGS='--field value']"
 	@echo "  push:   REPO=org/name [PRIVATE=1] [VERSION=1.0.0] [PUSH='--create-pr --revision branch --replace']"
 
-synth: .venv/.serve,embed ## seeds to a dataset folder with a card, checked by load_dataset
-	$(BIN)/python -m synthesis $(RECIPE) --preset $(PRESET) --n $(N) --seed $(SEED) --out $(RUN) \
-	  $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(MODEL),--model $(MODEL)) --threads $$($(BIN)/python -c 'import os; print(min(2, len(os.sched_getaffinity(0))))') $(FLAGS)
-	$(BIN)/python -m builders build $(RUN)
+synth: .venv/.$(SYNTH) ## seeds to a dataset folder with a card, checked by load_dataset
+	$(BIN)/python -m synthesis $(RECIPE) --preset $(PRESET) --n $(N) --seed $(SEED) --out '$(RUN)' --threads $(THREADS) \
+	  $(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(if $(MODEL),--model '$(MODEL)') $(FLAGS)
+	$(BIN)/python -m builders build '$(RUN)'
 
 build: .venv/.base ## a finished run to a dataset folder
-	$(BIN)/python -m builders build $(RUN)
+	$(BIN)/python -m builders build '$(RUN)'
 
 push: .venv/.base ## the dataset folder to the Hub, verified there
 	@test -n "$(REPO)" || { echo "error: make push needs REPO=org/name" >&2; exit 2; }
-	$(BIN)/python -m builders push $(DIST) --repo $(REPO) $(if $(PRIVATE),--private) $(if $(VERSION),--version $(VERSION)) $(PUSH)
+	$(BIN)/python -m builders push '$(DIST)' --repo '$(REPO)' $(if $(PRIVATE),--private) $(if $(VERSION),--version $(VERSION)) $(PUSH)
 
 serve: .venv/.serve ## the embedded model behind the text-generation-inference protocol
-	$(BIN)/python -m synthesis.server --model $(or $(MODEL),embedded) --port $(PORT)
+	$(BIN)/python -m synthesis.server --model '$(or $(MODEL),embedded)' --port $(PORT)
 
 embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.jsonl.gz
 	@test -n "$(CORPUS)" || { echo "error: make embedded needs CORPUS=dialogues.jsonl.gz" >&2; exit 2; }
 	$(BIN)/python -m training.embedded_data --corpus $(CORPUS) --out runs/embedded/data
-	$(BIN)/python -m training.sft --config training/embedded.yaml
+	$(BIN)/python -m training.embedded_data --corpus $(CORPUS) --out runs/embedded/woven --woven 0.75 --seed 1
+	$(BIN)/python -m training.models --data runs/embedded/data/train.jsonl --out runs/embedded/start
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded.yaml \
+	  --ddp_backend gloo
+	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded_woven.yaml \
+	  --ddp_backend gloo
+	$(BIN)/python -m training.export --run runs/embedded/model runs/embedded/final --out synthesis/embedded \
+	  --limits training/embedded_limits.txt
+	$(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md
 
 test: .venv/.dev ## the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
@@ -71,7 +82,7 @@ bench-peers: .venv/.dev ## the same load in datatrove, distilabel and Data Desig
 	$(BIN)/python -m tests.benchmarks.beside --write
 
 clean: ## everything that was made, but runs and dist
-	rm -rf .venv .venv-peers *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

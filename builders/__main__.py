@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("error: interrupted; nothing was changed", file=sys.stderr)
+        left = "what reached the Hub stays there; push again" if options.verb == "push" else "nothing was changed"
+        print(f"error: interrupted; {left}", file=sys.stderr)
         return 130
     print("\n".join(lines))
     return 0
@@ -43,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--create-pr", action="store_true", help="open a pull request instead")
     push.add_argument("--revision", metavar="BRANCH", help="branch (default: main)")
     push.add_argument("--replace", action="store_true", help="publish even if the schema changes or files go")
-    push.add_argument("--version", metavar="V", help="tag the commit vV")
+    push.add_argument(
+        "--version", metavar="V", help="tag the commit vV (not with --create-pr: what is merged is another commit)"
+    )
     return parser
 
 
@@ -77,7 +80,8 @@ def _push(options: argparse.Namespace) -> list[str]:
         replace=options.replace,
         version=options.version,
     )
-    return [str(pushed)]
+    revision = "" if pushed.revision == "main" else f', revision="{pushed.revision}"'
+    return [str(pushed), f'load_dataset("{pushed.repo}"{revision})']
 
 
 if __name__ == "__main__":

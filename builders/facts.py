@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any
 
@@ -21,7 +22,7 @@ SPREADS = {
     "words_per_dialogue": "words of a conversation",
 }
 _RECURRING_WORDS = 5
-_SECRET = re.compile(r"\bhf_\w{8,}|(?<=://)[^/\s@]+@")
+_SECRET = re.compile(r"\bhf_\w{8,}|(?<=://)[^/\s@]+(?=@)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def facts(
     """Everything that `cards.card.dataset_card` states."""
     said = {key: public(value) for key, value in run.facts.items() if key not in _NOT_SAID}
     said["contests"] = contests(run.facts)
+    said["versions"] |= {"datasets": version("datasets")}
     numbers = {**Lexical()(run.dialogues()), **PersonaUse()(run.dialogues()), **seen.shared}
     about = {
         **Lexical.about,

@@ -50,11 +50,13 @@ _CACHES = (
 class Pushed:
     """What a push left on the Hub.
 
-    `url`: the page to look at (of the pull request, when one was opened). `commit`: the revision that was loaded back.
+    `repo`: its id as the Hub spells it. `url`: the page to look at (of the pull request, when one was opened).
+    `commit`: the revision that was loaded back.
     `revision`: the branch, or `refs/pr/N`. `tag`: None when none was asked for. `rows`: config, split, rows, as
     counted on the Hub. `changed`: False when the repository already held exactly this folder. `private`: as it is.
     """
 
+    repo: str
     url: str
     commit: str
     revision: str
@@ -124,6 +126,7 @@ def push(
 ) -> Pushed:
     """Make the dataset repository `repo` equal to `folder` by one commit, or by one pull request with `create_pr`.
 
+    Only the card differs: where it loads the dataset by the folder's name, the Hub's copy does so by `repo`.
     `token`: default HF_TOKEN, then the login of `hf auth login`. `private`: for a repository that is created now.
     `revision`: a branch (default main), created from main when missing. `replace`: publish even if the schema changes,
     files of others go, or the tag moves. `version`: tag the commit `v<version>`, but not for a pull request.
@@ -135,9 +138,10 @@ def push(
     _checked_names(repo, revision)
     secret = _token(token)
     rows = check(folder)
-    source = source_of(folder, hub_folder.read(folder).configs)
+    configs = hub_folder.read(folder).configs
     with _Session(secret, repo, patience) as session:
         visible = session.ask(lambda: session.open(private))
+        source = source_of(folder, configs, session.repo)
         target = Target(session.api, session.repo, revision or "main", secret)
         if tag is not None:
             session.ask(lambda: _tag_is_free(target, tag, source, replace))
@@ -145,7 +149,7 @@ def push(
         session.verify(landing, rows)
         if tag is not None:
             session.ask(lambda: target.tag(tag, landing.commit, replace=replace))
-    return Pushed(landing.url, landing.commit, landing.revision, tag, rows, landing.changed, visible)
+    return Pushed(session.repo, landing.url, landing.commit, landing.revision, tag, rows, landing.changed, visible)
 
 
 class _Attempts:

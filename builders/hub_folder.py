@@ -143,7 +143,10 @@ def read(folder: Path) -> Layout:
     """
     readme = folder / "README.md"
     if not readme.is_file():
-        raise UserError(f"{folder} is not a built dataset: it has no README.md; build one first (make build)")
+        raise UserError(
+            f"{folder} is not a built dataset: it has no README.md; make one with make synth, "
+            "or from a finished run with make build"
+        )
     try:
         text = readme.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builders.hub_folder import files_in, layout, some
 from synthesis.errors import BuildError, PushError, UserError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Schema = dict[str, dict[str, dict[str, str]]]
 """Config, split, column, feature as datasets writes it."""
 
+_CARD = "README.md"
 _KEPT = ".gitattributes"  # the Hub's own; it decides what is stored as a large file
 _READ = 1 << 20  # bytes hashed at a time
 
@@ -56,11 +58,16 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The folder to push: its path, schema, and every file's fingerprint."""
+    """The folder to push: its path, the card as it will stand on the Hub, schema, and every file's fingerprint."""
 
     folder: Path
+    card: bytes
     schema: Schema
     files: Mapping[str, Fingerprint]
+
+    def content(self, path: str) -> Path | bytes:
+        """What to send as `path`: the file on disk, but for the card."""
+        return self.card if path == _CARD else self.folder / path
 
 
 @dataclass(slots=True)
@@ -106,11 +113,11 @@ class Target:
 
     def guard(self, plan: Plan, source: Source) -> None:
         """Refuse, with a UserError, to delete files that no push of ours put there, or to change published columns."""
-        if not plan.before.keys() - {_KEPT, "README.md"}:
+        if not plan.before.keys() - {_KEPT, _CARD}:
             return
         files = self._filesystem()
         root = f"datasets/{self.repo}@{plan.head}"
-        readme = files.read_text(f"{root}/README.md") if "README.md" in plan.before else ""
+        readme = files.read_text(f"{root}/{_CARD}") if _CARD in plan.before else ""
         try:
             found = layout(readme, plan.before)
         except BuildError as error:
@@ -141,7 +148,7 @@ class Target:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         operations: list[Any] = [CommitOperationDelete(path, is_folder=False) for path in plan.delete]
-        operations += [CommitOperationAdd(path, source.folder / path) for path in plan.add]
+        operations += [CommitOperationAdd(path, source.content(path)) for path in plan.add]
         sent = self.api.create_commit(
             self.repo,
             operations,
@@ -201,8 +208,8 @@ def taken(repo: str, tag: str, commit: str) -> str:
     return f"{repo} already has tag {tag}, at commit {commit[:12]}; raise the version, or move the tag with --replace"
 
 
-def source_of(folder: Path, configs: Mapping[str, Mapping[str, tuple[str, ...]]]) -> Source:
-    """Fingerprint a checked folder. `configs`: config, split, data files."""
+def source_of(folder: Path, configs: Mapping[str, Mapping[str, tuple[str, ...]]], repo: str) -> Source:
+    """Fingerprint a checked folder on its way to `repo`. `configs`: config, split, data files."""
     import fsspec
 
     local = fsspec.filesystem("file")
@@ -210,17 +217,28 @@ def source_of(folder: Path, configs: Mapping[str, Mapping[str, tuple[str, ...]]]
         config: {split: columns(local, str(folder / paths[0])) for split, paths in splits.items()}
         for config, splits in configs.items()
     }
-    return Source(folder, schema, {path: fingerprint(folder / path) for path in files_in(folder)})
+    card = addressed((folder / _CARD).read_bytes(), folder.resolve().name, repo)
+    marks = {path: fingerprint(folder / path) for path in files_in(folder)}
+    return Source(folder, card, schema, marks | {_CARD: _fingerprint(io.BytesIO(card), len(card))})
+
+
+def addressed(card: bytes, name: str, repo: str) -> bytes:
+    """The card with `load_dataset("name"` as `load_dataset("repo"`: a build does not know where it will be pushed."""
+    return card.replace(f'load_dataset("{name}"'.encode(), f'load_dataset("{repo}"'.encode())
 
 
 def fingerprint(path: Path) -> Fingerprint:
     """Both hashes of a file, in one reading."""
-    sha256, blob = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
-    blob.update(f"blob {path.stat().st_size}\0".encode())
     with path.open("rb") as file:
-        while chunk := file.read(_READ):
-            sha256.update(chunk)
-            blob.update(chunk)
+        return _fingerprint(file, path.stat().st_size)
+
+
+def _fingerprint(file: BinaryIO, size: int) -> Fingerprint:
+    sha256, blob = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+    blob.update(f"blob {size}\0".encode())
+    while chunk := file.read(_READ):
+        sha256.update(chunk)
+        blob.update(chunk)
     return Fingerprint(sha256.hexdigest(), blob.hexdigest())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +37,28 @@ def write_model_card(source: Path, out: Path) -> list[Path]:
     from cards.figures import curve
 
     facts = _facts(source)
-    drawn = len(facts.get("curve") or ()) > 1
+    points = facts.get("curve") or ()
+    drawn = len(points) > 1
     try:
         text = model_card(facts, CURVE if drawn else None)
     except (UndefinedError, KeyError) as error:
         raise LookupError(f"{source} lacks a fact that the card states: {error}") from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
-    if not drawn:
-        return [out]
     figure = out.parent / CURVE
-    figure.parent.mkdir(exist_ok=True)
-    curve(facts["curve"], figure)
-    return [out, figure]
+    (figure.parent if drawn else out.parent).mkdir(parents=True, exist_ok=True)
+    if drawn:
+        _appear(figure, lambda path: curve(points, path))
+    _appear(out, lambda path: path.write_text(text, encoding="utf-8"))
+    return [out, figure] if drawn else [out]
+
+
+def _appear(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `path` and move it there, so that `path` is never half of itself."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _facts(source: Path) -> dict[str, Any]:

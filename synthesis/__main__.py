@@ -73,7 +73,13 @@ async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:
 
             print(await estimate(plan, traffic, lambda path: Journal(asked, path, models_of(infos))))
             return 0
-        facts = await _made(flags, plan, asked, models_of(infos), traffic)
+        free = not (folder / "run.json").exists()
+        try:
+            facts = await _made(flags, plan, asked, models_of(infos), traffic)
+        except UserError:
+            if free:
+                plan.withdraw()
+            raise
     return _report(facts, folder, flags.max_failures)
 
 

@@ -42,6 +42,9 @@ class Plain:
     turns: int = 6
     tokens: int = 64
 
+    def check(self) -> None:
+        """Nothing is given."""
+
     async def seeds(self, engine: Engine, rng: Random, n: int) -> AsyncIterator[Seed]:
         """Numbers."""
         for number in range(n):

@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         type=share,
         default=0.05,
         metavar="SHARE",
-        help="share of failed seeds from which the exit status is 1 (default: 0.05)",
+        help="the exit status is 1 when more than this share of the seeds failed (default: 0.05)",
     )
     _figures(add)
     add("--dry-run", action="store_true", help="print the calls, tokens and time a run will need, from a small pilot")

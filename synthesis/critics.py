@@ -187,6 +187,11 @@ class Ranking:
     votes: tuple[float, ...]
     abstentions: int
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the chosen dialogue must know of its choice."""
+        return (f"abstentions: {self.abstentions} comparisons could not be read",) if self.abstentions else ()
+
 
 async def rank(engine: Engine, candidates: Sequence[Dialogue], how: Sampling, swap: bool, rng: Random) -> Ranking:
     """The majority's choice among candidates.

@@ -67,7 +67,7 @@ def _table(wanted: dict[str, dict[str, float]], n: int, pilot: dict[str, Any], s
             f"{'total':24}" + _cells(total),
             "",
             f"{n} dialogues to try; the pilot kept {counts['kept']} of {counts['seeds']}.",
-            f"At the pilot's {speed:.0f} generated tokens a second about {minutes:.0f} minutes; busier is faster.",
+            f"At the pilot's {speed:.0f} generated tokens a second about {minutes:,.1f} minutes; busier is faster.",
         ]
     )
 

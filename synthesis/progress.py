@@ -19,7 +19,7 @@ TELL_SECONDS = 0.5
 
 
 class Progress:
-    """The bar on standard error; one line every ten seconds where that is no terminal.
+    """The bar on standard error; redrawn every ten seconds where that is no terminal.
 
     `traffic` None: a replay. `counts`: dialogues by outcome in the phase under way.
     """
@@ -39,8 +39,8 @@ class Progress:
         self._close()
 
     def __call__(self, phase: str, total: int, counts: Mapping[str, int]) -> None:
-        """Shows `counts` of a phase with `total` seeds."""
-        self.counts = counts
+        """Shows `counts` of a phase with `total` seeds; of one without (0), only what was asked so far."""
+        self.counts = counts if total else {}
         if phase != self._phase:
             self._open(phase, total)
         if self._bar is None:
@@ -50,7 +50,7 @@ class Progress:
             self._told = now
             told = [f"{name} {count}" for name, count in counts.items()]
             self._bar.set_postfix_str(", ".join([*told, *self._traffic_told(now - self._begun)]), refresh=False)
-        self._bar.update(done - self._bar.n)
+        self._bar.update(done - self._bar.n if total else 0)
 
     def _traffic_told(self, seconds: float) -> list[str]:
         """Speed, trouble, latency and cost so far, each if there is any."""
@@ -76,6 +76,7 @@ class Progress:
             total=total or None,
             desc=phase,
             unit="dialogue",
+            bar_format=None if total else "{desc} [{elapsed}{postfix}]",
             mininterval=0.2 if terminal else 10.0,
             dynamic_ncols=terminal,
             file=sys.stderr,

@@ -58,6 +58,10 @@ class Recipe(Protocol):
     @property
     def rounds(self) -> int: ...
 
+    def check(self) -> None:
+        """Reads what the user gave, before anything is written or asked. Raises UserError for what cannot be used."""
+        ...
+
     def seeds(self, engine: Engine, rng: Random, n: int) -> AsyncIterator[Seed]:
         """At most `n` seeds; may ask the engine. Written once to seeds.jsonl before the first dialogue."""
         ...

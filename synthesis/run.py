@@ -2,7 +2,7 @@
 
     runs/<name>/
         run.json         what ran and what came of it; kept + dropped + failed = seeds, always
-        seeds.jsonl      what every dialogue starts from
+        seeds.jsonl      what every dialogue starts from; seeds.stages.json says what making them took
         dialogues.jsonl  the kept ones, sorted by id
         dropped.jsonl    id, round, stage, reason, attempts, raw text
         failed.jsonl     the same, for what went wrong
@@ -38,7 +38,7 @@ from typing import Any
 from synthesis import outcomes
 from synthesis.asking import Account
 from synthesis.dialogue import Dialogue, Origin, to_json
-from synthesis.engine import Engine, Info
+from synthesis.engine import Engine, Info, Reply, Request
 from synthesis.errors import (
     EngineError,
     Failure,
@@ -89,7 +89,7 @@ class Plan:
         return {
             "recipe": self.recipe.name,
             "preset": self.preset,
-            "fields": {name: _plain(getattr(self.recipe, name)) for name in names},
+            "fields": {name: _plain(name, getattr(self.recipe, name)) for name in names},
             "n": self.n,
             "seed": self.seed,
             "model": self.info.model,
@@ -104,11 +104,13 @@ class Plan:
     def claim(self) -> dict[str, Any]:
         """run.json of a run that may go on in the folder, written anew if there is none.
 
-        Raises UserError when the folder holds another run.
+        Raises UserError when the folder holds another run, or when what a new one is given cannot be used: nothing is
+        written then, so that the corrected command does not meet the traces of the mistaken one.
         """
         path = self.folder / "run.json"
         identity = self.identity()
         if not path.exists():
+            self.recipe.check()
             facts = {
                 "status": "running",
                 **{key: value for key, value in identity.items() if (key, value) != ("critic", None)},
@@ -125,6 +127,13 @@ class Plan:
                 "the same settings, or remove the folder"
             )
         return dict(facts)
+
+    def withdraw(self) -> None:
+        """Takes a claim back under which nothing was made, so that the corrected command finds the folder free."""
+        path = self.folder / "run.json"
+        if not (self.folder / "seeds.jsonl").exists():
+            with disk(path):
+                path.unlink(missing_ok=True)
 
     def reopen(self) -> None:
         """Takes back what this shard made, but not the journal: the next run makes it again, from there."""
@@ -153,17 +162,20 @@ class Plan:
         return [outcomes.part(self.folder, number, self.shard, done) for done in range(retries)]
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """A field's value in run.json: a file by its name and content, so that a moved checkout is the same run."""
     if isinstance(value, Path):
         if not value.is_file():
-            raise UserError(f"{value}: no such file")
+            raise UserError(f"--{name.replace('_', '-')} {value}: not a file; give the path of one")
         return f"{value.name} sha256:{hashlib.sha256(value.read_bytes()).hexdigest()[:16]}"
     return list(value) if isinstance(value, tuple) else value
 
 
 Show = Callable[[str, int, Mapping[str, int]], None]
-"""Called with the phase, how many seeds it has, and the counts of kept, dropped and failed so far."""
+"""Called with the phase, how many seeds it has, and the counts of kept, dropped and failed so far.
+
+While seeds are made there are none to count (0), and the count is of requests.
+"""
 Told = Callable[[Priced], dict[str, Any]]
 
 
@@ -179,7 +191,7 @@ async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {})
     if facts["status"] == "complete":
         return facts
     retries = facts.get("retries", 0)
-    pool, rounds = plan.recipe.pool(()), []  # first, because a bad file of exemplars must not cost a single call
+    pool, rounds = plan.recipe.pool(()), []
     seed_stages = await _seeds(plan, engine, show)
     for number in range(1, plan.recipe.rounds + 1):
         await _round(plan, number, retries, pool, engine, show)
@@ -208,8 +220,14 @@ async def _seeds(plan: Plan, engine: Engine, show: Show) -> list[Row]:
     if not path.exists() and plan.shard.index == 0:
         show("seeds", 0, {})
         account = Account(engine)
+
+        async def told(request: Request) -> Reply:
+            reply = await account(request)
+            show("seeds", 0, {"requests": sum(stage.requests for stage in account.stages())})
+            return reply
+
         with Sorting(plan.folder) as made:
-            async for seed in plan.recipe.seeds(account, rng_for(plan.seed, "seeds"), plan.n):
+            async for seed in plan.recipe.seeds(told, rng_for(plan.seed, "seeds"), plan.n):
                 made.add(to_json(seed))
             write_json(account_path, to_json(account.stages()))
             write_jsonl(path, _checked(made, plan.recipe.name))

@@ -72,7 +72,7 @@ def read_text(path: Path, what: str) -> str:
     except OSError as error:
         raise UserError(f"{what} {path}: cannot read: {error.strerror or error}") from error
     if not text.strip():
-        raise UserError(f"{what} {path}: the file is empty")
+        raise UserError(f"{what} {path}: the file is empty; fill it or give another")
     return text
 
 

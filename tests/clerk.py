@@ -29,15 +29,15 @@ def clerk(request: Request) -> str:
 
 
 def _conversation(prompt: str, rng: Random) -> str:
-    """Ten to fourteen turns, in which each user uses words of their own attributes."""
+    """Twelve turns, no line more than twice, in which each user uses words of their own attributes."""
     target = prompt.rsplit("Setting:", 1)[0] if "Setting:" in prompt else prompt
     profiles = re.findall(r"(?:profile|called [^\n:]+):\n((?:- .+\n?)+)", target)[-2:]
     said = [rng.choice(OPENERS) + ", " + rng.choice(OPENERS).lower() + " again."]
     lines = []
-    for number in range(12):
+    for number, template in enumerate(rng.sample(LINES * 2, 12)):
         traits = profiles[number % 2].replace("- ", "").splitlines()
         words = [word for trait in traits for word in re.findall(r"[a-z]{4,}", trait)]
-        line = rng.choice(LINES).format(word=f"{rng.choice(words)} and {rng.choice(words)}")
+        line = template.format(word=f"{rng.choice(words)} and {rng.choice(words)}")
         lines.append(f"User {number % 2 + 1}: " + (said[0] + " " if number == 0 else "") + line + ".")
     return "\n".join(lines)
 

@@ -279,7 +279,7 @@ def test_a_failed_build_leaves_the_old_dataset(run: Path, tmp_path: Path) -> Non
         ({"recipe": "../spc"}, UserError, "no builder for recipe"),
         ({"counts": {"seeds": 1, "kept": 1, "dropped": 0}}, BuildError, "counts has no failed"),
         ({"funnel": [{"round": "one"}]}, BuildError, r"funnel\[0\].round is str, expected int"),
-        ({"fields": {}}, BuildError, "cards/spc.md states.*profile_size"),
+        ({"fields": {}}, BuildError, "cards/spc.md states.*personas"),
     ],
 )
 def test_unfit_facts(tmp_path: Path, facts: dict[str, Any], kind: type[ParleyError], says: str) -> None:
@@ -351,7 +351,7 @@ def test_cost_is_on_the_card_where_a_price_was_named(run: Path, tmp_path: Path) 
 
 def test_nothing_private_is_published() -> None:
     said = public({"command": "synthesis --key=/home/me/k --endpoint https://me:pw@h/v1 --t hf_abcdefgh123", "n": 3})
-    assert said == {"command": "synthesis --key=k --endpoint https://***h/v1 --t ***", "n": 3}
+    assert said == {"command": "synthesis --key=k --endpoint https://***@h/v1 --t ***", "n": 3}
 
 
 def test_the_builder_class_is_found_by_recipe() -> None:

@@ -176,6 +176,22 @@ def test_the_card_names_the_critics_where_they_are_another_model() -> None:
     assert "same model" not in text
 
 
+def test_the_card_speaks_for_no_input_but_our_own() -> None:
+    ours = dataset_card("spc", facts())
+    assert "people in this dataset are invented" in ours
+    assert "none of its text is in here" in ours
+    assert "did not come with Parley" not in ours
+    for name in ("personas", "exemplars"):
+        run = run_facts(40)
+        run["fields"] |= {name: "theirs.csv sha256:00", "consistency": "nli", "nli": "org/nli"}
+        theirs = dataset_card("spc", facts(run=run))
+        assert "are invented" not in theirs
+        assert "none of its text" not in theirs
+        assert theirs.count("did not come with Parley") == 2
+        assert "but `theirs.csv sha256:00`." in theirs
+        assert "| contradiction check | `org/nli` |\n| server |" in theirs
+
+
 @pytest.mark.parametrize(
     "absent",
     [

@@ -174,7 +174,7 @@ async def test_a_tokenizer_that_adds_nothing_keeps_the_template_whole(session: a
 async def test_a_model_without_template_is_named_with_the_way_out(session: aiohttp.ClientSession) -> None:
     body = {"error": "Template error: template not found", "error_type": "template_error"}
     async with FakeTgi(faults=[Fault(path="/chat_tokenize", status=422, body=body)]) as server:
-        with pytest.raises(RequestRefused, match=r"chat template.*Serve a chat model"):
+        with pytest.raises(UserError, match=r"no chat template.*Serve a chat model"):
             await Tgi(server.url, session=session)(CHAT)
 
 

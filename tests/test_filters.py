@@ -45,6 +45,7 @@ KEEPS: list[tuple[Filter, Dialogue]] = [
     ),
     (Repetition(), talk("Yes, it is.", "No.", "Yes, it is.", "No.")),
     (Repetition(times=3), talk("I like it a lot.", "I like it a lot.")),
+    (Repetition(), talk("I like to play chess too.", "So you like to play chess too?", "I play chess, too.")),
     (Copying(), talk("My bees sleep all winter.", "I have a class on a ship, all sailors, history of course.")),
     (Copying(share=0.25), talk("I keep seven bees in a wooden box.", "Sailors learn history with me.")),
     (CrossTalk(), talk("My bees, seven of them, live in a box.", "I had bees in a wooden box once, seven.")),
@@ -76,6 +77,16 @@ DROPS: list[tuple[Filter, Dialogue, str]] = [
         "repeated utterance: 'i like it a lot', 2 times",
     ),
     (Repetition(), talk("Hi.", "on and on and on and on and on and on"), "looping utterance: turn 2"),
+    (
+        Repetition(),
+        talk("I like to play chess too.", "So you like to play chess too?", "Yes, I like to play chess too, a lot."),
+        "repeated phrase: 'like to play chess too', in 3 turns",
+    ),
+    (
+        Repetition(),
+        talk("So what do you like to do?", "Well, what do you like to do here?", "Tell me what do you like to do."),
+        "repeated phrase: 'what do you like to', in 3 turns",
+    ),
     (
         Copying(share=0.25),
         talk("Well, I keep seven bees in a wooden box!", "And my brother repairs bicycles."),

@@ -15,13 +15,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.build import build
 from builders.hub import check
 from builders.hub_folder import front_matter, layout
 from builders.hub_patience import Patience, explain, ordered_wait, transient
-from builders.hub_repo import fingerprint, schema_changes
+from builders.hub_repo import fingerprint, schema_changes, source_of
 from synthesis.errors import BuildError, ParleyError, StorageError, UserError
 from tests.hub import Account, Hub
 from tests.hub_store import Blob, Repo
+from tests.run_folder import run_folder
 
 TOKENS = {
     "hf_me_secret": Account("me", orgs=("org",)),
@@ -365,6 +367,21 @@ def test_a_push_lands_and_the_next_ones_change_only_what_changed(
         "more": {"id": 0, "text": "messages train 0"},
         "streamed": ["default test 0", "default test 1"],
     }
+
+
+def test_what_a_run_becomes_is_read_back_whole_and_its_card_says_how(hub: Hub, ask: Ask, tmp_path: Path) -> None:
+    built = build(run_folder(tmp_path / "run"), tmp_path)
+    told = ask(built.folder, "Org/persona-chat")
+    repo = hub.repo("datasets", "org/persona-chat")
+    assert (told["rows"], told["repo"]) == (built.rows, repo.id)
+    assert set(built.rows) == {"default", "messages", "preference"}
+    there, here = held(repo), on_disk(built.folder)
+    card, local = there.pop("README.md").decode(), here.pop("README.md").decode()
+    assert there == here
+    assert f'load_dataset("{repo.id}", "messages")' in card
+    assert card.replace(f'"{repo.id}"', '"synthetic-persona-chat"') == local != card
+    again = source_of(built.folder, layout(card, here).configs, repo.id)
+    assert again.files["README.md"].blob == Blob(card.encode()).git_oid  # another push would change nothing
 
 
 def test_a_change_of_schema_needs_replace(hub: Hub, ask: Ask, tmp_path: Path) -> None:

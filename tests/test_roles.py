@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,14 @@ def test_a_run_with_two_models_from_the_command_line_to_its_replay(tmp_path: Pat
     assert before.count(b'"critic": "org/judge"') == facts["counts"]["kept"] > 0
     assert main(["spc", "--replay", *given]) == 0
     assert (folder / "dialogues.jsonl").read_bytes() == before
+
+
+def test_a_mistake_before_the_first_call_leaves_the_folder_free(tmp_path: Path) -> None:
+    with clerk(tmp_path / "log", "org/writer") as writer, socket.create_server(("127.0.0.1", 0)) as taken:
+        given = [f"--endpoint={writer}", f"--out={tmp_path / 'run'}", f"--metrics-port={taken.getsockname()[1]}"]
+        assert main(["spc", *given]) == 2
+    assert not (tmp_path / "run/run.json").exists()
+    assert not (tmp_path / "log").read_text()
 
 
 @contextmanager

@@ -62,6 +62,27 @@ def by_number(**said: Any) -> Callable[[Request], Any]:
 # ---- the ledger -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"hello\n", b"I like g\xe4rten.\n"], ids=["empty", "no sentence", "not UTF-8"]
+)
+def test_a_file_that_cannot_be_used_leaves_no_run_behind(tmp_path: Path, content: bytes) -> None:
+    given = tmp_path / "personas.txt"
+    given.write_bytes(content)
+    with pytest.raises(UserError, match="personas"):
+        plan(tmp_path / "run", recipe=Spc(personas=given)).claim()
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_claim_is_withdrawn_only_while_nothing_was_made(tmp_path: Path) -> None:
+    chosen = plan(tmp_path / "run")
+    chosen.claim()
+    chosen.withdraw()
+    assert not (tmp_path / "run" / "run.json").exists()
+    await ran(chosen, Scripted(talk))
+    chosen.withdraw()
+    assert (tmp_path / "run" / "run.json").exists()
+
+
 async def test_every_seed_ends_in_one_ledger(tmp_path: Path) -> None:
     engine = Scripted(
         by_number(
@@ -392,6 +413,8 @@ async def test_progress_shows_outcomes_and_traffic(capsys: pytest.CaptureFixture
     traffic = Traffic()
     await Asked(Observed(Scripted(["one two three"]), traffic), traffic)(Request("a", 9, prompt="say it"))
     with Progress(traffic, Price(1e6, 1e6)) as show:
+        show("seeds", 0, {"requests": 7})
+        assert show.counts == {}, "requests are no dialogues, and the metrics page counts these"
         show("round 1/1", 4, {"kept": 0, "failed": 0})
         show("round 1/1", 4, {"kept": 3, "failed": 1})
     said = capsys.readouterr().err
@@ -399,7 +422,7 @@ async def test_progress_shows_outcomes_and_traffic(capsys: pytest.CaptureFixture
     assert "kept 3, failed 1" in said
     assert "tokens/s" in said
     assert "cost 5" in said
-    assert "tokens/s" in said
+    assert "requests 7" in said
 
 
 async def test_a_dry_run_tells_what_is_for_all_from_what_is_for_each(tmp_path: Path) -> None:

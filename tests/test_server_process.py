@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from synthesis.errors import EngineError
+from synthesis.errors import UserError
 from synthesis.server.__main__ import main
 from synthesis.server.launch import serve
 from tests.serving import tiny_folder
@@ -73,7 +73,7 @@ async def test_launch_serves_and_stops(tmp_path: Path) -> None:
 
 
 async def test_launch_tells_why_it_failed(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"did not start \(exit status 2\):\n  error: .* is not a folder"):
+    with pytest.raises(UserError, match=r"did not start \(exit status 2\):\n  error: .* is not a folder"):
         async with serve(tmp_path / "nothing"):
             pass
 

@@ -44,6 +44,12 @@ def test_stops_are_found_whatever_the_pieces(text: str, stops: list[str], data: 
     assert first is None
 
 
+def test_a_stop_longer_than_all_that_came_before_is_found() -> None:
+    watch = Stops(["aaaa"])
+    assert watch.add("aa") is None
+    assert watch.add("aab") == 1
+
+
 def template(tmp_path: Path, source: str | None) -> ChatTemplate:
     folder = make_tiny_model(tmp_path / "model", chat_template=source)
     return ChatTemplate(folder, Tokenizer(folder, 384))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from synthesis.consistency import Consistency
-from synthesis.dialogue import Dialogue, from_json
+from synthesis.dialogue import Dialogue, Rejected, Turn, from_json
 from synthesis.encoder import OFFLINE, encode
 from synthesis.engine import Engine, Info, Request
 from synthesis.engines.journal import Journal
@@ -135,6 +135,7 @@ async def test_prompts_hold_what_they_should(tmp_path: Path, small: Callable[...
         text, own = prompt(request), content[str(request.conversation)]
         target = text[text.index("Write a natural conversation") :]
         assert text.count("Example:") == 2
+        assert "is called User" not in text, "an example's people have names as the pair has"
         for name, traits in zip(own["names"], own["traits"], strict=True):
             assert f"is called {name}:\n" + "\n".join(f"- {trait}" for trait in traits) in target
         assert f"Setting: {own['setting']}" in target
@@ -297,10 +298,13 @@ def judged(answer: str) -> Callable[[Request], str]:
     return model
 
 
+LOSER = Rejected((Turn("User 1", "Nobody liked this."),), "outvoted", 1.0, 5)
+
+
 async def before() -> Dialogue:
     made = await RECIPE.dialogue(SEED, POOL, Scripted(judged("new")), Random(1))
     first = dataclasses.replace(made.turns[0], text="Were you here in the round before?")
-    return dataclasses.replace(made, turns=(first, *made.turns[1:]), rejected=())
+    return dataclasses.replace(made, turns=(first, *made.turns[1:]), rejected=(LOSER,))
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("old", True), ("new", False)])
@@ -313,6 +317,7 @@ async def test_the_winner_of_the_round_before_defends_its_place(answer: str, kep
     assert (beaten.reason, beaten.votes, beaten.ballots) == ("outvoted" if kept else "incumbent", 0.0, 5)
     assert (beaten.turns == old.turns) is not kept
     assert all(loser.turns != made.turns for loser in made.rejected)
+    assert (LOSER in made.rejected) is kept, "what it has beaten before stays beaten"
 
 
 async def test_as_published_there_is_no_defence() -> None:
@@ -326,6 +331,7 @@ async def test_when_nothing_passes_the_winner_of_the_round_before_stays() -> Non
     engine = Scripted(lambda request: "Once upon a time." if request.stage == "generation" else clerk(request))
     made = await RECIPE.dialogue(SEED, Pool(POOL.exemplars, {SEED.id: old}), engine, Random(2))
     assert (made.turns, made.notes) == (old.turns, ("incumbent: nothing passed",))
+    assert LOSER in made.rejected
 
 
 def test_exemplars_join_or_replace() -> None:

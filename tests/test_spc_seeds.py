@@ -146,6 +146,8 @@ def test_an_exemplar_has_two_profiles_of_five_sentences(exemplar: dict[str, Any]
     assert set(exemplar) == {"id", "personas", "turns"}
     assert [persona["id"] for persona in exemplar["personas"]] == [f"{exemplar['id']}-a", f"{exemplar['id']}-b"]
     assert [len(persona["traits"]) for persona in exemplar["personas"]] == [5, 5]
+    said = " ".join(turn["text"] for turn in exemplar["turns"])
+    assert all(persona["name"] in said for persona in exemplar["personas"] if "name" in persona)
     for trait in traits(exemplar):
         assert_sentence(trait)
 

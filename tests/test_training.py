@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from synthesis.errors import UserError
+from synthesis.errors import BuildError, ParleyError, UserError
 from synthesis.reading import transcript
 from training import embedded_tasks as tasks
+from training.command import told
 from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, pack, read_examples
 from training.embedded_talks import Talk, introduced, talks, window
 from training.models import Shape, new_model, train_tokenizer
@@ -102,6 +103,18 @@ def test_rows_that_are_no_examples_are_named(tmp_path: Path) -> None:
         read_examples(path)
 
 
+@pytest.mark.parametrize(("error", "status"), [(None, 0), (UserError("no such folder"), 2), (BuildError("full"), 1)])
+def test_a_script_tells_mistakes_without_a_traceback(
+    error: ParleyError | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def script() -> None:
+        if error:
+            raise error
+
+    assert told(script) == status
+    assert capsys.readouterr().err == (f"error: {error}\n" if error else "")
+
+
 # Packing
 
 
@@ -151,14 +164,14 @@ def test_packed_examples_do_not_see_each_other(tokenizer: Any) -> None:
 
 
 def test_muon_takes_the_hidden_matrices_and_adamw_all_else(tokenizer: Any) -> None:
-    from training.muon import MuonAdamW, parameter_ids, split
+    from training.muon import MuonAdamW, split
 
     model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 2, 48, 128), 0)
     hidden, others = split(model)
     assert len(hidden) == 2 * 7  # four of attention and three of the MLP in each layer
     assert {tuple(p.shape) for p in others} == {(len(tokenizer), 32), (32,)}
     optimizer = MuonAdamW(model, 0.02, 0.004, (0.9, 0.95), 0.0)
-    ids = parameter_ids(optimizer.param_groups)
+    ids = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(ids) == sorted(id(p) for p in model.parameters())
     assert len(set(ids)) == len(ids)
 
@@ -243,8 +256,8 @@ def test_exported_model_is_small_and_plain(run_folder: Path) -> None:
 
     out = run_folder / "out"
     with pytest.raises(UserError, match="has not finished"):
-        export(run_folder / "start", out, "tiny")
-    export(sft(run_folder, "run"), out, "tiny")
+        export([run_folder / "start"], out, "tiny")
+    export([sft(run_folder, "run")], out, "tiny")
     assert {file.suffix for file in out.iterdir()} == {".json", ".safetensors"}
     assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
     assert json.loads((out / "facts.json").read_text())["name"] == "tiny"

@@ -33,6 +33,9 @@ class Toy:
     rounds: int = 1
     twice: bool = False
 
+    def check(self) -> None:
+        """Nothing is given."""
+
     async def seeds(self, engine: Engine, rng: Random, n: int) -> AsyncIterator[Seed]:
         """Numbers."""
         await engine(Request("counting", 4, prompt="Count!"))

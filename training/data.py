@@ -7,7 +7,6 @@ example, from which transformers derives a mask that keeps them apart (with SDPA
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from synthesis.errors import UserError
+from synthesis.storage import read_jsonl
 
 if TYPE_CHECKING:
     import torch
@@ -55,10 +55,9 @@ def read_examples(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path} is not a file of examples; make one with python -m training.embedded_data")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        row = json.loads(line)
+    for where, row in read_jsonl(path, "examples"):
         if not isinstance(row, dict) or not {"prompt", "completion"} <= row.keys():
-            raise UserError(f"{path}:{number}: expected an object with prompt and completion, got {line[:60]!r}")
+            raise UserError(f"{where}: expected an object with prompt and completion, got {str(row)[:60]!r}")
         rows.append(row)
     return rows
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 from synthesis import recipes
 from training import embedded_tasks as tasks
+from training.command import told
 from training.embedded_talks import Talk, frequent, talks
 
 LICENCES = {
@@ -65,9 +67,14 @@ def exemplars() -> Iterator[tuple[str, tasks.Kept]]:
 
 
 def generator_rows(
-    material: Sequence[Talk], spare: Sequence[str], names: Sequence[str], settings: Sequence[str], rng: Random
+    material: Sequence[Talk],
+    spare: Sequence[str],
+    answers: Sequence[tuple[str, str]],
+    share: float,
+    rng: Random,
 ) -> tuple[list[Row], list[tuple[Talk, tasks.Kept]]]:
-    """Examples of the generator, and the parts they came from."""
+    """Examples of the generator, and the parts they came from; `share` of them with exchanges woven in."""
+    names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
     common = frequent(material)
     parts = [
         (talk, part)
@@ -80,7 +87,8 @@ def generator_rows(
     rows = []
     todo = [(talk.source, talk.id, part) for talk, part in parts]
     todo += [("seeds", name, part) for name, part in given for _ in range(WEIGHTS["seeds"])]
-    for source, key, part in todo:
+    for source, key, talk_part in todo:
+        part = tasks.woven(talk_part, answers, rng) if rng.random() < share else talk_part
         shown = [rng.choice(short)] if rng.random() < EXEMPLARS else []
         if rng.random() < PAPER:
             rows.append(row("generate_paper", source, key, tasks.generate_paper(part, shown)))
@@ -176,10 +184,12 @@ def answered(facts: Sequence[tuple[str, str]], queries: Sequence[str]) -> list[t
     ]
 
 
-def build(corpus: Path, sources: Sequence[str], seed: int, statements: int) -> tuple[list[Row], Counter[str]]:
+def build(
+    corpus: Path, sources: Sequence[str], seed: int, statements: int, share: float
+) -> tuple[list[Row], Counter[str]]:
     """All examples, shuffled, and the number of dialogues read by source."""
     rng = Random(seed)
-    names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
+    names = shipped("spc_names.txt")
     seeds = [json.loads(line) for line in shipped("spc_personas.jsonl")]
     queries = list(dict.fromkeys(entry["query"] for entry in seeds))
     material = list(talks(corpus, sources, names))
@@ -188,7 +198,8 @@ def build(corpus: Path, sources: Sequence[str], seed: int, statements: int) -> t
     answers = [("seeds", entry["query"], entry["text"]) for entry in seeds]
     answers += [entry for entry in answers for _ in range(4)] + answered(facts, queries)
     spare = [entry["text"] for entry in seeds] + [trait for _, trait in facts]
-    rows, parts = generator_rows(material, spare, names, settings, rng)
+    asked = [(query, trait) for _, query, trait in answers if query]
+    rows, parts = generator_rows(material, spare, asked, share, rng)
     rows += [*critic_rows(parts, spare, rng), *sentence_rows(answers, rng), *query_rows(answers, rng)]
     rng.shuffle(rows)
     return rows, Counter({**Counter(talk.source for talk in material), "seeds": len(list(exemplars()))})
@@ -201,8 +212,9 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", default=["spc", "self_dialogue", "topical_chat"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--statements", type=int, default=15000, help="statements of the corpus to assign to queries")
+    parser.add_argument("--woven", type=float, default=0.0, help="share of conversations with traits woven in")
     given = parser.parse_args()
-    rows, dialogues = build(given.corpus, given.sources, given.seed, given.statements)
+    rows, dialogues = build(given.corpus, given.sources, given.seed, given.statements, given.woven)
     given.out.mkdir(parents=True, exist_ok=True)
     for name, held_out in (("train", False), ("eval", True)):
         chosen = [{key: one[key] for key in one if key != "held_out"} for one in rows if one["held_out"] == held_out]
@@ -221,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

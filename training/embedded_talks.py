@@ -202,13 +202,18 @@ def talks(path: Path, sources: Sequence[str], names: Sequence[str]) -> Iterator[
     """Usable conversations of `sources` in the corpus file (JSONL.gz), in order; the id is source and line number."""
     if not path.is_file():
         raise UserError(f"--corpus {path} is not a file; give a JSONL.gz of dialogues with source and messages")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines):
-            row = json.loads(line)
-            if row["source"] in sources:
-                talk = _talk(f"{row['source']}-{number}", row, names)
-                if talk:
-                    yield talk
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines):
+                row = json.loads(line)
+                if row["source"] in sources:
+                    talk = _talk(f"{row['source']}-{number}", row, names)
+                    if talk:
+                        yield talk
+    except (gzip.BadGzipFile, EOFError, ValueError, KeyError) as error:
+        raise UserError(
+            f"--corpus {path}: not gzipped JSONL of dialogues with source and messages: {error}"
+        ) from error
 
 
 def _talk(name: str, row: dict[str, Any], names: Sequence[str]) -> Talk | None:

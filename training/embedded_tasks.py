@@ -50,6 +50,54 @@ def kept(talk: Talk, spare: Sequence[str], common: Container[str], rng: Random) 
     return ((first, second), turns) if first and second and not set(first) & set(second) else None
 
 
+_BEFORE = ("", "", "", "Oh, ", "Well, ", "Honestly, ", "To be honest, ", "Me? ", "Funny you ask. ")
+_AFTER = ("", "", "", " What about you?", " How about you?", " And you?", " It is a big part of my life.")
+_REACTIONS = (
+    *(
+        "Oh, nice!",
+        "That sounds great!",
+        "That is interesting!",
+        "Really? Tell me more.",
+        "Wow, I did not expect that.",
+    ),
+    *(
+        "I can imagine.",
+        "That must be something.",
+        "Good for you!",
+        "I would like to see that.",
+        "How did that start?",
+    ),
+)
+
+
+def woven(part: Kept, answers: Sequence[tuple[str, str]], rng: Random) -> Kept:
+    """The part with two or three exchanges put in: a user asks, the other answers with a trait of their profile.
+
+    Talks seldom say what their profiles tell; these do, in words of the profile, which is what a small model can learn
+    to do. `answers`: (query, trait) pairs. The new traits take the places of others; the length stays within bounds.
+    """
+    profiles, turns = [list(traits) for traits in part[0]], list(part[1])
+    exchanges = rng.sample(list(answers), rng.choice((2, 2, 3)))
+    turns = turns[: 16 - 2 * len(exchanges)]
+    places = sorted(rng.sample(range(2, len(turns)), len(exchanges)), reverse=True)
+    new: tuple[list[str], list[str]] = ([], [])
+    for place, (query, trait) in zip(places, exchanges, strict=True):
+        owner = (place + 1) % 2
+        new[owner].append(trait)
+        said = trait if rng.random() < 0.6 else rephrased(trait, rng)
+        before = rng.choice(_BEFORE)
+        lowered = (
+            said if said.startswith(("I ", "I'")) or not before or before[-2] in "?." else said[0].lower() + said[1:]
+        )
+        turns[place] = f"{rng.choice(_REACTIONS)} {turns[place]}"
+        turns[place:place] = [query, f"{before}{lowered}{rng.choice(_AFTER)}"]
+    for owner, traits in enumerate(new):
+        profiles[owner] = rng.sample(
+            profiles[owner][: max(0, 5 - len(traits))] + traits, min(5, len(profiles[owner]) + len(traits))
+        )
+    return (profiles[0], profiles[1]), tuple(turns)
+
+
 def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], settings: Sequence[str], rng: Random) -> Pair:
     """The generator's call in the improved form; `examples` become exemplars in front of it."""
     (first, second), turns = part

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from synthesis.run import VERSION
 from training.data import Encoded
 
 HYPERPARAMETERS = (
     "learning_rate", "matrix_rate", "adam_beta1", "adam_beta2", "weight_decay", "max_grad_norm", "lr_scheduler_type",
-    "lr_scheduler_kwargs", "warmup_steps", "max_steps", "step_tokens", "row_lengths", "weights",
+    "lr_scheduler_kwargs", "warmup_steps", "max_steps", "stop_at", "step_tokens", "row_lengths", "weights",
     "weights_from", "seed", "bf16",
 )  # fmt: skip
 PACKAGES = ("torch", "transformers", "trl", "tokenizers", "accelerate")
@@ -86,6 +87,23 @@ def run_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str
         "hardware": hardware(trainer),
         "curve": curve(trainer.state.log_history),
         "evaluation": dict(evaluation),
-        "versions": {"python": sys.version.split()[0], **{package: version(package) for package in PACKAGES}},
+        "versions": {
+            "parley": VERSION,
+            "python": sys.version.split()[0],
+            **{package: version(package) for package in PACKAGES},
+        },
         "command": "python -m " + " ".join(["training.sft", *sys.argv[1:]]),
     }
+
+
+def joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Facts of a model trained by several runs after each other: the last run's, with steps, time and curve of all.
+
+    `command` has one line a run; data, tasks, hyper-parameters and evaluation are the last run's.
+    """
+    before, points = 0, []
+    for run in runs:
+        points += [{**point, "step": point["step"] + before} for point in run["curve"]]
+        before += run["steps"]
+    sums = {key: sum(run[key] for run in runs) for key in ("steps", "tokens_seen", "seconds")}
+    return {**runs[-1], **sums, "curve": points, "command": "\n".join(run["command"] for run in runs)}

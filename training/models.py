@@ -7,12 +7,14 @@ freshly initialised model, so that `training.sft` starts from a folder whatever 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthesis.errors import UserError
+from training.command import told
 from training.data import read_examples
 
 if TYPE_CHECKING:
@@ -126,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

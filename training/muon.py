@@ -6,7 +6,7 @@ torch has it as `torch.optim.Muon`, for matrices only. Embeddings, the output he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -60,8 +60,3 @@ class MuonAdamW(Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share()
-
-
-def parameter_ids(groups: Iterable[dict[str, Any]]) -> list[int]:
-    """Identities of all parameters in groups, in order: for checks that each is there once."""
-    return [id(parameter) for group in groups for parameter in group["params"]]

@@ -8,6 +8,7 @@ on from its last checkpoint with the same command. On a machine without accelera
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
 
+from training.command import told
 from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, read_examples
 from training.facts import run_facts
 from training.muon import MuonAdamW
@@ -41,8 +43,25 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
         default_factory=dict, metadata={"help": "Weight of a covered token by task; 1 for tasks not named."}
     )
     weights_from: int = field(default=0, metadata={"help": "First step with weights; before, all tokens count alike."})
+    stop_at: int = field(
+        default=0,
+        metadata={"help": "Step at which to stop although the schedule goes on to max_steps; 0: run it out."},
+    )
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: as torch decides."})
     facts_file: str = field(default="", metadata={"help": "Facts of the data, copied into the run's facts.json."})
+
+
+class StopAt(TrainerCallback):  # type: ignore[misc]
+    """Ends training at a step before the schedule's end, for a model that another run goes on with."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> Any:
+        """Called by the trainer after every step."""
+        if self.step and state.global_step >= self.step:
+            control.should_training_stop = control.should_save = True
+        return control
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -142,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         data_collator=partial(collate, pad=tokenizer.pad_token_id),
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
+        callbacks=[StopAt(args.stop_at)],
     )
     last = get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
     trainer.train(resume_from_checkpoint=last)
@@ -157,4 +177,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told(main))

@@ -31,6 +31,7 @@ _OVERFLOW = re.compile(
     r"|exceed_context_size",
     re.IGNORECASE,
 )
+_NO_TEMPLATE = re.compile(r"template not found|must provide a chat template", re.IGNORECASE)
 _EVENT_STATUS = {"overloaded": 429, "validation": 422, "template_error": 422, "tool_error": 422, "generation": 424}
 
 
@@ -60,12 +61,14 @@ def event_failure(where: str, event: Mapping[str, Any], key: Key | None) -> Parl
     return failure(f"{where} (in the stream)", status, {}, json.dumps(event), key)
 
 
-def _refusal(told: str, kind: str, said: str) -> RequestRefused | Unsupported:
-    if kind in ("template_error", "missing_template_variable"):
-        return RequestRefused(
-            f"{told}: the model's chat template is missing or does not take these messages. Serve a chat model, start "
-            "the server with a tokenizer config that has a chat template, or use a recipe that sends a plain prompt"
+def _refusal(told: str, kind: str, said: str) -> ParleyError:
+    if _NO_TEMPLATE.search(said):
+        return UserError(
+            f"{told}: the model has no chat template. Serve a chat model, start the server with a tokenizer config "
+            "that has a chat template, or use a recipe that sends a plain prompt"
         )
+    if kind in ("template_error", "missing_template_variable"):
+        return RequestRefused(f"{told}: the model's chat template does not take these messages; serve another model")
     if _OVERFLOW.search(f"{kind} {said}"):
         return ContextOverflow(f"{told}: shorten the prompt, lower max_new_tokens, or serve a longer context")
     if "grammar is not supported" in said:

@@ -9,10 +9,11 @@ several conversations, critics drop what contradicts a profile or is toxic, five
 the winner becomes an example for the next round.
 
 Deviations. Preset `paper` keeps the published numbers and the prompts' structure; its words, examples and seed
-attributes are ours, and the toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset
-`improved` adds what the published data lack: per-speaker faithfulness, hygiene before critics, names and settings
-given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of
-the round before. Preset `laptop` is `improved` sized for the embedded model.
+attributes are ours, negations and verdicts on entailment are greedy so that the journal has each once, and the
+toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset `improved` adds what the
+published data lack: per-speaker faithfulness, hygiene before critics, names and settings given up front, a cap on
+copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of the round before. Preset
+`laptop` is `improved` sized for the embedded model.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ IMPROVED: dict[str, Any] = {
 }
 
 LAPTOP: dict[str, Any] = {
-    "growth": 0.2,
+    "growth": 0.05,
     "query_steps": 20,
     "iterations": 10,
     "cluster_size": 9.0,
@@ -131,6 +132,7 @@ LAPTOP: dict[str, Any] = {
     "candidates": 2,
     "exemplars_per_prompt": 1,
     "length": 384,
+    "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
     "temperature": 0.7,
     "top_p": 0.9,
 }
@@ -194,7 +196,7 @@ class Spc:
     redundant: float = 0.9
     consistency: Literal["engine", "negation", "nli"] = "negation"
     nli: str | None = None
-    profiles: int | None = None  # choice: None makes five a wanted pair, at least 200
+    profiles: int | None = None  # choice: None makes 200 and five a wanted pair, a line that a dry run can continue
     similarity: int = 2
     similarity_count: Literal["pairs", "categories"] = "pairs"
     pairs_per_profile: int = 8  # choice
@@ -215,6 +217,7 @@ class Spc:
     swap: bool = False
     incumbent: bool = False
     hygiene: bool = False
+    coverage: int = 1  # choice: attributes that each user has to voice, 0 for none; with hygiene
     duplicate: float = 0.6  # choice
     opener_share: float = 0.1  # choice
 
@@ -225,6 +228,16 @@ class Spc:
             if getattr(self, field) is not None and getattr(self, field) < least:
                 raise UserError(f"recipe spc: {field} is {getattr(self, field)}, expected at least {least}")
         Consistency(self.consistency, self.nli)
+
+    def check(self) -> None:
+        """Seed attributes and exemplars, read once for their mistakes; what was mended or left out is told."""
+        seeds.attributes(self.personas)
+        self.pool(())
+        loaded = dialogue_files.load(self.exemplars)
+        if loaded.issues or loaded.quarantined:
+            mended = ", ".join(f"{kind} {count}" for kind, count in sorted(loaded.issues.items()))
+            left = "; ".join(f"{where}: {reason}" for where, reason in loaded.quarantined.items())
+            log.info("exemplars: %d read; mended: %s; left out: %s", len(loaded.dialogues), mended or 0, left or 0)
 
     # ---- seeds: attributes, profiles, pairs -------------------------------------------------------------------------
 
@@ -245,7 +258,7 @@ class Spc:
         )
         pool = await expand(engine, start, plan, rng)
         texts, categories = pool.texts, pool.categories
-        count = self.profiles or max(200, 5 * n)
+        count = self.profiles or 200 + 5 * n
         check = Consistency(self.consistency, self.nli)
         found = await assemble(engine, pool, count, self.profile_size, self.redundant, check, str(rng.getrandbits(64)))
         pairs = pair(
@@ -285,6 +298,9 @@ class Spc:
                     f"exemplars {self.exemplars}: {exemplar.id!r} has {len(exemplar.personas)} personas and the "
                     f"speakers {', '.join(exemplar.speakers)}; expected two personas, and User 1 and User 2"
                 )
+        if self.style == "improved":
+            names = seeds.lines(HERE / "spc_names.txt")
+            shipped = tuple(_named(exemplar, names) for exemplar in shipped)
         if not kept:
             return Pool(shipped)
         return Pool(Chained(shipped, kept) if self.keep_exemplars else kept, by_id(kept))
@@ -308,7 +324,8 @@ class Spc:
         if not passed and before is None:
             raise Dropped(*judged)
         if not passed and before is not None:
-            return dataclasses.replace(before, rejected=tuple(losers), notes=("incumbent: nothing passed",))
+            rejected = (*losers, *before.rejected)
+            return dataclasses.replace(before, rejected=rejected, notes=("incumbent: nothing passed",))
         best, outvoted = await self._best(passed, engine, fork(rng))
         return await self._duel(best, before, (*outvoted, *losers), engine, fork(rng))
 
@@ -401,7 +418,8 @@ class Spc:
         how = Sampling(self.critic_temperature, self.critic_top_k)
         ranking = await critics.rank(engine, passed, how, self.swap, rng)
         ballots = len(critics.EXPERTS)
-        return passed[ranking.best], tuple(
+        best = dataclasses.replace(passed[ranking.best], notes=ranking.remarks)
+        return best, tuple(
             Rejected(candidate.turns, "outvoted", ranking.votes[index], ballots)
             for index, candidate in enumerate(passed)
             if index != ranking.best
@@ -420,7 +438,7 @@ class Spc:
             beaten = Rejected(before.turns, "incumbent", ranking.votes[1], ballots)
             return dataclasses.replace(best, rejected=(beaten, *losers))
         lost = Rejected(best.turns, "outvoted", ranking.votes[0], ballots)
-        return dataclasses.replace(before, rejected=(lost, *losers), notes=("incumbent",))
+        return dataclasses.replace(before, rejected=(lost, *losers, *before.rejected), notes=("incumbent",))
 
     # ---- filters ----------------------------------------------------------------------------------------------------
 
@@ -435,7 +453,7 @@ class Spc:
             Repetition(),
             Copying(),
             CrossTalk(),
-            Coverage(),
+            Coverage(self.coverage),
         )
 
     def across(self) -> Sequence[Across]:
@@ -451,6 +469,16 @@ def _slots(dialogue: Dialogue) -> dict[str, str]:
         "name_1": first.name or reading.USERS[0],
         "name_2": second.name or reading.USERS[1],
     }
+
+
+def _named(exemplar: Dialogue, names: Sequence[str]) -> Dialogue:
+    """The exemplar with names for the personas that have none, the same every time; "User 1" is no name to teach."""
+    drawn = Random(exemplar.id).sample(names, len(exemplar.personas))
+    called = [
+        dataclasses.replace(persona, name=persona.name or name)
+        for persona, name in zip(exemplar.personas, drawn, strict=True)
+    ]
+    return dataclasses.replace(exemplar, personas=tuple(called))
 
 
 def _fill(template: Template, exemplar: Dialogue) -> str:

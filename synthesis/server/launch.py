@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 
-from synthesis.errors import EngineError
+from synthesis.errors import EngineError, UserError
 
 LAST_LINES = 20
 
@@ -32,7 +32,8 @@ async def serve(
 
     The server's words go to `log` (appended). It ends with the block, and with this process however that ends, because
     it watches its standard input. `patience`: seconds it has to become healthy; `options`: further flags.
-    Raises EngineError, with the server's last lines, when it does not start.
+    Raises UserError when it refuses the model or a flag, EngineError when it does not start for another reason; both
+    with the server's last lines.
     """
     with _opened(log) as words:
         command = [
@@ -53,7 +54,8 @@ async def serve(
                 url = await asyncio.wait_for(_ready(server), patience)
             except (TimeoutError, _Died):
                 await _stop(server)
-                raise EngineError(_post_mortem(server, model, words, start)) from None
+                kind = UserError if server.returncode == UserError.exit_status else EngineError
+                raise kind(_post_mortem(server, model, words, start)) from None
             yield url
         finally:
             await _stop(server)

@@ -38,7 +38,7 @@ class Order:
 
 
 class Generation:
-    """An order under way. `slot` is its row in the batch, set by the scheduler."""
+    """An order under way; its place in the scheduler's list is its slot in the cache."""
 
     def __init__(self, order: Order, tokenizer: Tokenizer, deliver: Callable[[News], None]) -> None:
         self.order, self.deliver = order, deliver

@@ -110,5 +110,5 @@ class Stops:
         """Characters of `text` after the end of the first stop string in it; None when there is none."""
         window = self._tail + text
         ends = [found + len(stop) for stop in self._stops if (found := window.find(stop)) >= 0]
-        self._tail = window[len(window) - self._reach :] if self._reach else ""
+        self._tail = window[-self._reach :] if self._reach else ""
         return len(window) - min(ends) if ends else None
