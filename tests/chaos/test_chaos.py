@@ -203,7 +203,8 @@ async def test_an_outage_is_waited_out(tmp_path: Path, kind: str) -> None:
         facts = await ran(tmp_path / "run", server.url, rounds=2, backoff=DOGGED)
     assert whole(facts)["kept"] == N
     assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
-    assert server.wasted < 100
+    one_at_a_time = 1.0 / (DOGGED.longest / 2)  # of 16 in flight; the half: a wait is drawn evenly from nothing on
+    assert server.wasted < 1.5 * one_at_a_time
     assert server.answered.total() == 2 * N + 1
 
 
