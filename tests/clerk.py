@@ -13,11 +13,19 @@ from synthesis.engine import Request
 OPENERS = ("Hello there", "Good evening", "What a day", "Is this seat free", "Nice hat", "Are you from here")
 LINES = (
     "I was thinking about {word} all morning, somehow it never leaves me",
-    "That is funny, {word} was on my mind as well when I left the house",
-    "Tell me more, what is it about {word} that you care for",
-    "My family always laughed about me and {word}, but I do not mind",
-    "Honestly, I could talk about {word} until the lights go out",
-    "Well, some people need quiet and I need {word} around me",
+    "That is funny, {word} came up when I left the house",
+    "Tell me more, what is it with {word} that you care for",
+    "My family always laughed at me and {word}, but I do not mind",
+    "Honestly, give me {word} and the lights may go out",
+    "Well, some people need quiet while I want {word} around me",
+    "Nobody warned me how much {word} would change my week",
+    "You should see my street when {word} is on, half of them come out",
+    "There was a summer full of {word}, I must have been nine",
+    "Could you live without {word}, or would you fall apart",
+    "It took years, yet {word} finally makes sense to me",
+    "Ask anybody at work, {word} is what they hear from me",
+    "Between us, {word} scares me a little on cold nights",
+    "Next year I hope for less noise and more {word}",
 )
 
 
@@ -29,12 +37,12 @@ def clerk(request: Request) -> str:
 
 
 def _conversation(prompt: str, rng: Random) -> str:
-    """Twelve turns, no line more than twice, in which each user uses words of their own attributes."""
+    """Ten to fourteen turns, in which each user uses words of their own attributes."""
     target = prompt.rsplit("Setting:", 1)[0] if "Setting:" in prompt else prompt
     profiles = re.findall(r"(?:profile|called [^\n:]+):\n((?:- .+\n?)+)", target)[-2:]
     said = [rng.choice(OPENERS) + ", " + rng.choice(OPENERS).lower() + " again."]
     lines = []
-    for number, template in enumerate(rng.sample(LINES * 2, 12)):
+    for number, template in enumerate(rng.sample(LINES, 12)):
         traits = profiles[number % 2].replace("- ", "").splitlines()
         words = [word for trait in traits for word in re.findall(r"[a-z]{4,}", trait)]
         line = template.format(word=f"{rng.choice(words)} and {rng.choice(words)}")

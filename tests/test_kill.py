@@ -51,6 +51,14 @@ class Server:
     def answered(self) -> Counter[str]:
         return Counter(self._log.read_text().split())
 
+    def settled(self) -> int:
+        """Requests answered, once those that a killed process left behind are answered too: half a second of quiet."""
+        before = -1
+        while before != (now := sum(self.answered().values())):
+            before = now
+            time.sleep(0.5)
+        return now
+
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
@@ -97,6 +105,7 @@ def killed(process: subprocess.Popen[str], server: Server, requests: int) -> boo
         time.sleep(0.005)
     process.kill()
     process.communicate()
+    server.settled()
     return process.returncode == -signal.SIGKILL
 
 
@@ -115,7 +124,7 @@ def test_a_killed_run_goes_on_where_it_was(server: Server, tmp_path: Path) -> No
         asked = max(asked, total + int(share * total))
         assert killed(start(server, tmp_path / "killed", personas), server, asked), f"kill {part} came too late"
         assert not (tmp_path / "killed/dialogues.jsonl").exists()
-    finished, answered = stored(tmp_path / "killed"), sum(server.answered().values())
+    finished, answered = stored(tmp_path / "killed"), server.settled()
     told = ended(start(server, tmp_path / "killed", personas))
 
     again = server.answered() - once
