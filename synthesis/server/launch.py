@@ -52,7 +52,10 @@ async def serve(
         try:
             try:
                 url = await asyncio.wait_for(_ready(server), patience)
-            except (TimeoutError, _Died):
+            except (TimeoutError, _Died) as error:
+                if isinstance(error, _Died):  # it ends by itself; a signal now could cost its exit status
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(server.wait(), 10.0)
                 await _stop(server)
                 kind = UserError if server.returncode == UserError.exit_status else EngineError
                 raise kind(_post_mortem(server, model, words, start)) from None
