@@ -26,6 +26,7 @@ from synthesis.filter import Across, Filter
 from synthesis.flag_types import positive, seconds
 from synthesis.garbage import seldom
 from synthesis.recipe import Pool, Seed, draw_seed
+from synthesis.storage import disk
 
 OPENING = Template("Conversation $number between A and B.\n")
 SPEAKERS = ("A", "B")
@@ -156,7 +157,8 @@ def shown(told: Mapping[str, Any]) -> str:
 
 async def _bench(flags: argparse.Namespace) -> dict[str, Any]:
     if flags.out:
-        flags.out.mkdir(parents=True, exist_ok=True)
+        with disk(flags.out):
+            flags.out.mkdir(parents=True, exist_ok=True)
         return await bench(flags, flags.out)
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         return await bench(flags, Path(folder))

@@ -97,7 +97,7 @@ def _servers(add: Callable[..., Any]) -> None:
         type=seconds,
         default=300.0,
         metavar="S",
-        help="seconds to wait for an endpoint when none answers, before the run stops (default: 300)",
+        help="seconds to wait for an endpoint when none answers any more, before the run stops (default: 300)",
     )
     add(
         "--model",

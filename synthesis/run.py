@@ -10,7 +10,7 @@
         journal.sqlite   every reply, by the hash of its request
 
 A rerun walks the same path again and finds each finished call in the journal, even in the middle of a conversation.
-Nothing in memory grows with the number of dialogues but eight bytes for each: seeds and outcomes are read from disk.
+Of each dialogue some dozens of bytes stay in memory, where its row lies: seeds and outcomes are read from disk.
 
 Trying failed seeds again (`Plan.retry`) replaces their rows and no others, round by round. Failed seeds walk the same
 way again: a call that an endpoint refused is asked anew, all others are in the journal, so the row is what it would
@@ -155,6 +155,7 @@ class Plan:
             raise UserError(f"--retry-failed: {self.folder} holds no run; give the --out of a finished one")
         facts = self.claim()
         if facts["status"] == "complete" and facts["counts"]["failed"]:
+            facts.pop("cost", None)  # of replies that will not be all; said anew by whoever gives prices
             write_json(path, facts | {"status": "running", "retries": facts.get("retries", 0) + 1})
 
     def parts(self, number: int, retries: int) -> list[Path]:

@@ -55,9 +55,9 @@ async def connect_roles(
     `model`: which model of an endpoint that has several. `dialect` None: found out. `environ`: where keys come from
     (see `key`). `concurrency`: requests at a time and endpoint, lowered to what the endpoint allows. `timeout`:
     seconds without a byte until an endpoint counts as gone. `traffic`: gets to know every try. Endpoints that do not
-    answer at first are waited for,
-    unless another of their role does. Raises UserError for a bad address, key or model, Unavailable when nothing
-    answers, Unsupported when what answers speaks neither dialect.
+    answer at first are asked a few times more; then, if another of their role answers, they are left out until they
+    do. Raises UserError for a bad address, key or model, Unavailable when nobody of a role answers, Unsupported when
+    what answers speaks neither dialect.
     """
     backoff = backoff or Backoff()
     named = {role: tuple(dict.fromkeys(map(base_url, each))) for role, each in urls.items()}
@@ -101,7 +101,7 @@ async def _meet(
 
     async def met(host: Host) -> Overloaded | Unavailable | None:
         try:
-            await retried(host.meet, backoff)
+            await retried(host.check, backoff)  # which, unlike a reply, is not waited for long
         except (Overloaded, Unavailable) as error:
             return error
         return None

@@ -1,9 +1,8 @@
 """Traffic: what really went over the wire, counted where it happens, in bounded memory.
 
-How to wire it. `connect` takes `traffic: Traffic | None = None` and, if given, wraps each dialect (one call, one try)
-in `Observed(engine, traffic)`, inside of admission, retries and pool; several endpoints share one `Traffic`. Whoever
-opens the connection wraps what it gets in `Asked(engine, traffic)`. A try of a request that was tried before, within
-one call of `Asked`, is a retry, whoever decided on it; so nothing in between needs to know.
+`Host` wraps each dialect (one call, one try) in `Observed`, inside of admission, pool and retries; all endpoints share
+one `Traffic`. Whoever opens the connection wraps what it gets in `Asked`. A try of a request that was tried before,
+within one call of `Asked`, is a retry, whoever decided on it; so nothing in between needs to know.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from tests.benchmarks.server import ROOT, Server
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Written by `make bench`: {rounds} rounds, medians, every figure of a row from one run against one loopback server
-process (`tests/benchmarks/server.py`); client and server share the machine. Ratios carry over to other machines,
-seconds do not.
+Written by `make bench`: {rounds} rounds, medians (rows without a range were measured once), every figure of a row from
+one run against one loopback server process (`tests/benchmarks/server.py`); client and server share the machine. Ratios
+carry over to other machines, seconds do not.
 
 {machine}, Python {python}, {date}.
 
