@@ -5,6 +5,7 @@ A pool of a hundred thousand dialogues takes some megabytes of memory: where eac
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,26 @@ from synthesis.outcomes import Round
 from synthesis.storage import parse
 
 
-class Kept(Sequence[Dialogue]):
+class Places(Sequence[Dialogue], ABC):
+    """A sequence that knows how to fetch the dialogue `at` a place from 0; places from the end and slices follow."""
+
+    @abstractmethod
+    def at(self, place: int) -> Dialogue:
+        """The dialogue at a place from 0."""
+
+    @overload
+    def __getitem__(self, place: int) -> Dialogue: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Dialogue, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Dialogue | tuple[Dialogue, ...]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(len(self))[place])
+        return self.at(range(len(self))[place])
+
+
+class Kept(Places):
     """What `each` has kept, in the order of ids."""
 
     def __init__(self, each: Round) -> None:
@@ -31,15 +51,7 @@ class Kept(Sequence[Dialogue]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    @overload
-    def __getitem__(self, place: int) -> Dialogue: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Dialogue, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Dialogue | tuple[Dialogue, ...]:
-        if isinstance(place, slice):
-            return tuple(self[each] for each in range(len(self))[place])
+    def at(self, place: int) -> Dialogue:
         path, start = self._paths[self._shards[place]], self._starts[place]
         with path.open("rb") as stream:
             stream.seek(start)
@@ -51,7 +63,7 @@ class Kept(Sequence[Dialogue]):
         wanted = hash(id_)
         at = bisect_left(self._order, wanted, key=self._hashes.__getitem__)
         while at < len(self._order) and self._hashes[self._order[at]] == wanted:
-            dialogue = self[self._order[at]]
+            dialogue = self.at(self._order[at])
             if dialogue.id == id_:
                 return dialogue
             at += 1
@@ -77,7 +89,7 @@ class ById(Mapping[str, Dialogue]):
         return len(self._kept)
 
 
-class Chained(Sequence[Dialogue]):
+class Chained(Places):
     """One sequence after another, without a copy of either."""
 
     def __init__(self, first: Sequence[Dialogue], second: Sequence[Dialogue]) -> None:
@@ -86,17 +98,9 @@ class Chained(Sequence[Dialogue]):
     def __len__(self) -> int:
         return len(self._first) + len(self._second)
 
-    @overload
-    def __getitem__(self, place: int) -> Dialogue: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Dialogue, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Dialogue | tuple[Dialogue, ...]:
-        if isinstance(place, slice):
-            return tuple(self[each] for each in range(len(self))[place])
-        at = range(len(self))[place]
-        return self._first[at] if at < len(self._first) else self._second[at - len(self._first)]
+    def at(self, place: int) -> Dialogue:
+        early = place < len(self._first)
+        return self._first[place] if early else self._second[place - len(self._first)]
 
 
 def by_id(kept: Sequence[Dialogue]) -> Mapping[str, Dialogue]:
