@@ -72,7 +72,8 @@ class Traffic:
     """Tries, what came of them, and how long answers took.
 
     `requests`: tries sent. `overloaded`: tries that the server put off (429, 503). `faults`: every other error, by
-    kind. `retries`: tries that followed an error of an earlier one. `by_role`, `by_stage`: what was answered.
+    kind. `retries`: tries that followed an error of an earlier one. `by_stage`: what was
+    answered, by role and stage.
     """
 
     requests: int = 0
@@ -82,7 +83,6 @@ class Traffic:
     faults: Counter[str] = field(default_factory=Counter)
     latency: Histogram = field(default_factory=Histogram)
     all: Tokens = field(default_factory=Tokens)
-    by_role: dict[str, Tokens] = field(default_factory=dict)
     by_stage: dict[tuple[str, str], Tokens] = field(default_factory=dict)
     _tried: dict[int, bool] = field(default_factory=dict)  # open calls by their request: has it been tried?
 
@@ -107,7 +107,6 @@ class Traffic:
         self.in_flight -= 1
         self.latency.add(seconds)
         self.all.add(reply)
-        self.by_role.setdefault(request.role, Tokens()).add(reply)
         self.by_stage.setdefault((request.role, request.stage), Tokens()).add(reply)
 
     def refused(self, kind: type[BaseException]) -> None:
@@ -129,8 +128,13 @@ class Traffic:
             "tokens_in": self.all.tokens_in,
             "tokens_out": self.all.tokens_out,
             "latency": {f"p{share}": _short(self.latency.percentile(share / 100)) for share in (50, 90, 99)},
-            "roles": {role: _plain(self.by_role[role]) for role in sorted(self.by_role)},
+            "roles": {role: self._role(role) for role in sorted({role for role, _ in self.by_stage})},
         }
+
+    def _role(self, role: str) -> dict[str, int]:
+        """What was answered to a role, over its stages."""
+        each = [_plain(tokens) for (asker, _), tokens in self.by_stage.items() if asker == role]
+        return {name: sum(counts[name] for counts in each) for name in each[0]}
 
 
 def _short(seconds: float | None) -> float | None:

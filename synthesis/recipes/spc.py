@@ -232,8 +232,7 @@ class Spc:
     def check(self) -> None:
         """Seed attributes and exemplars, read once for their mistakes; what was mended or left out is told."""
         seeds.attributes(self.personas)
-        self.pool(())
-        loaded = dialogue_files.load(self.exemplars)
+        loaded = self._shipped()
         if loaded.issues or loaded.quarantined:
             mended = ", ".join(f"{kind} {count}" for kind, count in sorted(loaded.issues.items()))
             left = "; ".join(f"{where}: {reason}" for where, reason in loaded.quarantined.items())
@@ -291,19 +290,24 @@ class Spc:
 
     def pool(self, kept: Sequence[Dialogue]) -> Pool:
         """Shipped exemplars and the last round's winners; only winners once there are some and they replace."""
-        shipped = dialogue_files.load(self.exemplars).dialogues
-        for exemplar in shipped:
-            if len(exemplar.personas) != 2 or set(exemplar.speakers) != set(reading.USERS):
-                raise UserError(
-                    f"exemplars {self.exemplars}: {exemplar.id!r} has {len(exemplar.personas)} personas and the "
-                    f"speakers {', '.join(exemplar.speakers)}; expected two personas, and User 1 and User 2"
-                )
+        shipped = self._shipped().dialogues
         if self.style == "improved":
             names = seeds.lines(HERE / "spc_names.txt")
             shipped = tuple(_named(exemplar, names) for exemplar in shipped)
         if not kept:
             return Pool(shipped)
         return Pool(Chained(shipped, kept) if self.keep_exemplars else kept, by_id(kept))
+
+    def _shipped(self) -> dialogue_files.Loaded:
+        """The exemplars' file. Raises UserError for one that is not two personas and the two users."""
+        loaded = dialogue_files.load(self.exemplars)
+        for exemplar in loaded.dialogues:
+            if len(exemplar.personas) != 2 or set(exemplar.speakers) != set(reading.USERS):
+                raise UserError(
+                    f"exemplars {self.exemplars}: {exemplar.id!r} has {len(exemplar.personas)} personas and the "
+                    f"speakers {', '.join(exemplar.speakers)}; expected two personas, and User 1 and User 2"
+                )
+        return loaded
 
     async def dialogue(self, seed: Seed, pool: Pool, engine: Engine, rng: Random) -> Dialogue:
         """The experts' choice among the candidates that pass all critics, and what it was chosen from."""
