@@ -42,7 +42,7 @@ class Progress:
         """Shows `counts` of a phase with `total` seeds; of one without (0), only what was asked so far."""
         self.counts = counts if total else {}
         if phase != self._phase:
-            self._open(phase, total)
+            self._open(phase, total, sum(counts.values()) if total else 0)
         if self._bar is None:
             return
         done, now = sum(counts.values()), time.monotonic()
@@ -66,7 +66,7 @@ class Progress:
             told.append(f"cost {self._price.of(traffic.all.tokens_in, traffic.all.tokens_out):.4g}")
         return told
 
-    def _open(self, phase: str, total: int) -> None:
+    def _open(self, phase: str, total: int, done: int) -> None:
         from tqdm import tqdm
 
         self._close()
@@ -74,6 +74,7 @@ class Progress:
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total or None,
+            initial=done,  # what an earlier run has done says nothing of how long the rest takes
             desc=phase,
             unit="dialogue",
             bar_format=None if total else "{desc} [{elapsed}{postfix}]",
