@@ -14,13 +14,13 @@ from pathlib import Path
 
 from synthesis.engine import Reply, Request
 from synthesis.engines.journal import Journal
-from synthesis.engines.store import pack
+from synthesis.engines.packing import pack
 from tests.benchmarks.benching import bench
 from tests.benchmarks.memory import peak
 from tests.benchmarks.server import ROOT, Server
 
 TAIL_IN_FLIGHT = 50
-RATE = (700, 6, 64)  # conversations, turns, in flight
+RATE = (2000, 6, 64)  # conversations, turns, in flight
 
 
 def latency(server: Server, folder: Path) -> float:
