@@ -118,7 +118,7 @@ class Store:
         rows, waiting, self._rows, self._waiting, self._alarm = self._rows, self._waiting, {}, [], None
         try:
             kept = self._keep(rows)
-        except Exception as error:  # passed on to all who wait
+        except (sqlite3.Error, ParleyError) as error:
             if _code(error) == sqlite3.SQLITE_BUSY and self._patient():
                 self._rows, self._waiting = rows, waiting
                 self._alarm = asyncio.get_running_loop().call_later(_BUSY_STEP, self._write)
