@@ -241,15 +241,19 @@ async def test_settling_waits_for_the_disk_and_says_when_it_refuses(path: Path) 
 
 
 async def test_a_disk_that_fails_behind_the_scenes_is_told_to_whoever_comes_next(path: Path) -> None:
-    with pytest.raises(StorageError, match=r"journal\.sqlite"):  # at the latest when the journal is closed
+    log, elsewhere = Path(f"{path}-wal"), path.with_name("elsewhere")
+
+    async def use() -> None:
         async with Journal(echo(), path, "m") as journal:
-            log = Path(f"{path}-wal")
             await journal(asked(1))
-            log.rename(path.with_name("elsewhere"))
+            log.rename(elsewhere)
             await asyncio.sleep(3 * SYNC_SECONDS)
-            path.with_name("elsewhere").rename(log)
+            elsewhere.rename(log)
             with pytest.raises(StorageError, match=r"journal\.sqlite"):
                 await journal(asked(2))
+
+    with pytest.raises(StorageError, match=r"journal\.sqlite"):  # and when the journal is closed
+        await use()
 
 
 async def test_a_replay_needs_no_engine_and_names_what_it_lacks(path: Path) -> None:
