@@ -7,7 +7,11 @@
         dropped.jsonl    id, round, stage, reason, attempts, raw text
         failed.jsonl     the same, for what went wrong
         rounds/          every round's outcomes, one file a shard
+        traffic/         what all processes have sent, one file a shard: run.json's traffic is the sum
         journal.sqlite   every reply, by the hash of its request
+
+In run.json `stages` counts what the dialogues are made of, whether a reply was asked for or found in the journal: it
+is the same however often the run was stopped. `traffic` counts what went over the wire, and `cost` is the price of it.
 
 A rerun walks the same path again and finds each finished call in the journal, even in the middle of a conversation.
 Of each dialogue some dozens of bytes stay in memory, where its row lies: seeds and outcomes are read from disk.
@@ -52,7 +56,6 @@ from synthesis.errors import (
 from synthesis.filter import first_reason
 from synthesis.kept import Kept
 from synthesis.outcomes import Round, Row, Shard
-from synthesis.price import Stages as Priced
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
 from synthesis.sorting import Sorting
 from synthesis.storage import disk, dump, parse, read_text, replacing, write_json, write_jsonl
@@ -177,13 +180,16 @@ Show = Callable[[str, int, Mapping[str, int]], None]
 
 While seeds are made there are none to count (0), and the count is of requests.
 """
-Told = Callable[[Priced], dict[str, Any]]
+Told = Callable[[], dict[str, Any]]
 
 
-async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {}) -> dict[str, Any]:
+async def run(
+    plan: Plan, engine: Engine, show: Show, told: Told = dict, settle: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Runs `plan` to its end, from wherever an earlier run stopped; returns run.json's content.
 
-    `told`: what else run.json says, given the stages: how the replies were come by, what they cost.
+    `told`: what else run.json says: how the replies were come by, what they cost. `settle`: called before this shard's
+    outcomes of a round appear, for what other shards must find when they do.
     Raises UserError when the folder holds another run, EngineError when the endpoint is gone, StorageError when the
     disk refuses; whatever was finished by then is in the journal.
     """
@@ -195,12 +201,11 @@ async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {})
     pool, rounds = plan.recipe.pool(()), []
     seed_stages = await _seeds(plan, engine, show)
     for number in range(1, plan.recipe.rounds + 1):
-        await _round(plan, number, retries, pool, engine, show)
+        await _round(plan, number, retries, pool, engine, show, settle)
         rounds.append(await _complete(plan, number, retries, show))
         if number < plan.recipe.rounds:
             pool = plan.recipe.pool(Kept(rounds[-1]))
-    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)}
-    facts |= told(facts["stages"])
+    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)} | told()
     _publish(plan, rounds[-1], facts)
     return facts
 
@@ -288,7 +293,9 @@ def _ledger_row(row: Row, number: int) -> Row:
 # ---- a round --------------------------------------------------------------------------------------------------------
 
 
-async def _round(plan: Plan, number: int, retries: int, pool: Pool, engine: Engine, show: Show) -> None:
+async def _round(
+    plan: Plan, number: int, retries: int, pool: Pool, engine: Engine, show: Show, settle: Callable[[], None]
+) -> None:
     """Takes this shard's seeds through a round, `in_flight` of them side by side, unless that was done before."""
     path = outcomes.part(plan.folder, number, plan.shard, retries)
     if path.exists():
@@ -316,6 +323,7 @@ async def _round(plan: Plan, number: int, retries: int, pool: Pool, engine: Engi
                     group.create_task(work())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
+        settle()
 
 
 def _before(plan: Plan, number: int, retries: int) -> Path | None:
