@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any, TypeVar
 
@@ -80,20 +80,15 @@ class Account:
         self._stages: dict[str, dict[str, Any]] = {}
 
     async def __call__(self, request: Request) -> Reply:
-        how = sampling(request)
-        self.add(request.stage, request.role, how, 1, 0, 0)  # now, for it may fail, or others be quicker
+        stage = self._stages.get(request.stage)
+        if stage is None:  # the first request of a stage says how it samples
+            head = {"role": request.role, "sampling": sampling(request)}
+            stage = self._stages[request.stage] = head | {"requests": 0, "tokens_in": 0, "tokens_out": 0}
+        stage["requests"] += 1  # now, for it may fail, or others be quicker
         reply = await self._engine(request)
-        self.add(request.stage, request.role, how, 0, reply.tokens_in, reply.tokens_out)
+        stage["tokens_in"] += reply.tokens_in
+        stage["tokens_out"] += reply.tokens_out
         return reply
-
-    def add(self, name: str, role: str, how: Mapping[str, Any], requests: int, into: int, out: int) -> None:
-        """Adds `requests` with their tokens to a stage; the first request of a stage says how it samples."""
-        stage = self._stages.setdefault(
-            name, {"role": role, "sampling": dict(how), "requests": 0, "tokens_in": 0, "tokens_out": 0}
-        )
-        stage["requests"] += requests
-        stage["tokens_in"] += into
-        stage["tokens_out"] += out
 
     def stages(self) -> tuple[Stage, ...]:
         """The account so far, sorted by the stage's name."""

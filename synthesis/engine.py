@@ -7,10 +7,11 @@ text-generation-inference's words. Whatever a dialect cannot do is refused by na
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
+
+from synthesis.wire import encoded
 
 GENERATOR, CRITIC = "generator", "critic"  # the roles
 Message = tuple[Literal["system", "user", "assistant"], str]
@@ -66,8 +67,7 @@ class Request:
 
     def key(self, model: str) -> str:
         """SHA-256 of model and identity, in hexadecimal: the name of the reply in the journal."""
-        text = json.dumps([model, self.identity()], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(encoded([model, self.identity()])).hexdigest()
 
 
 _STEERING = frozenset({"stage", "role", "conversation"})

@@ -14,7 +14,7 @@ import heapq
 import itertools
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any
 
 from synthesis import under_way
 from synthesis.dialogue import Dialogue, from_json
-from synthesis.errors import StorageError, UserError
+from synthesis.errors import ParleyError, UserError
 from synthesis.storage import dump, parse, replacing
 
 Row = dict[str, Any]
@@ -56,12 +56,13 @@ class Writer:
 
     When the block ends in an error, or with the process, the next Writer of the same `path` and `source`, which is
     what the round is made of, goes on with what was added; but not with what failed: that is to be tried again.
-    In memory there are eight bytes for each outcome. `counts`: how many there are of each kind.
+    `settle`: called before outcomes are on the disk, for what must be there when they are. In memory there are eight
+    bytes for each outcome. `counts`: how many there are of each kind.
     """
 
-    def __init__(self, path: Path, source: bytes = b"") -> None:
+    def __init__(self, path: Path, source: bytes = b"", settle: Callable[[], None] = lambda: None) -> None:
         self._path = path
-        self._lines = under_way.Lines(path, source)
+        self._lines = under_way.Lines(path, source, settle)
         self._starts = array("q")
         self.counts = Counter(kept=0, dropped=0, failed=0)
 
@@ -108,7 +109,7 @@ class Writer:
             if kind is None:
                 self._finish()
             else:
-                with contextlib.suppress(StorageError):  # the error that ended the block is the one to tell of
+                with contextlib.suppress(ParleyError):  # the error that ended the block is the one to tell of
                     self._lines.flush()
         finally:
             self._lines.close()
@@ -116,6 +117,7 @@ class Writer:
     def _finish(self) -> None:
         if _ABSENT in self._starts:
             raise ValueError(f"{self._path}: no outcome at place {self._starts.index(_ABSENT)}")
+        self._lines.flush()
         with replacing(self._path) as stream:
             for start in self._starts:
                 stream.write(self._lines.read(start).decode())

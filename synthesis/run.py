@@ -7,7 +7,11 @@
         dropped.jsonl    id, round, stage, reason, attempts, raw text
         failed.jsonl     the same, for what went wrong
         rounds/          every round's outcomes, one file a shard
+        traffic/         what all processes have sent, one file a shard: run.json's traffic is the sum
         journal.sqlite   every reply, by the hash of its request
+
+In run.json `stages` counts what the dialogues are made of, whether a reply was asked for or found in the journal: it
+is the same however often the run was stopped. `traffic` counts what went over the wire, and `cost` is the price of it.
 
 A rerun goes on with the outcomes that the round under way had (`under_way` keeps them); dialogues that were not
 finished walk the same path again and find each finished call in the journal, even in the middle of a conversation.
@@ -53,7 +57,6 @@ from synthesis.errors import (
 from synthesis.filter import first_reason
 from synthesis.kept import Kept
 from synthesis.outcomes import Round, Row, Shard
-from synthesis.price import Stages as Priced
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
 from synthesis.seed_file import SeedFile
 from synthesis.sorting import Sorting
@@ -183,13 +186,16 @@ Show = Callable[[str, int, Mapping[str, int]], None]
 
 While seeds are made there are none to count (0), and the count is of requests.
 """
-Told = Callable[[Priced], dict[str, Any]]
+Told = Callable[[], dict[str, Any]]
 
 
-async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {}) -> dict[str, Any]:
+async def run(
+    plan: Plan, engine: Engine, show: Show, told: Told = dict, settle: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Runs `plan` to its end, from wherever an earlier run stopped; returns run.json's content.
 
-    `told`: what else run.json says, given the stages: how the replies were come by, what they cost.
+    `told`: what else run.json says: how the replies were come by, what they cost. `settle`: called before outcomes
+    are on the disk, for what must be there when they are: replies, and what other shards look for after a round.
     Raises UserError when the folder holds another run, EngineError when the endpoint is gone, StorageError when the
     disk refuses; whatever was finished by then is in the journal.
     """
@@ -201,10 +207,9 @@ async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {})
     rounds: list[Round] = []
     seed_stages = await _seeds(plan, engine, show)
     for number in range(1, plan.recipe.rounds + 1):
-        await _round(plan, number, retries, rounds, engine, show)
+        await _round(plan, number, retries, rounds, engine, show, settle)
         rounds.append(await _complete(plan, number, retries, show))
-    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)}
-    facts |= told(facts["stages"])
+    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)} | told()
     _publish(plan, rounds[-1], facts)
     return facts
 
@@ -283,7 +288,9 @@ def _ledger_row(row: Row, number: int) -> Row:
 # ---- a round --------------------------------------------------------------------------------------------------------
 
 
-async def _round(plan: Plan, number: int, retries: int, rounds: list[Round], engine: Engine, show: Show) -> None:
+async def _round(
+    plan: Plan, number: int, retries: int, rounds: list[Round], engine: Engine, show: Show, settle: Callable[[], None]
+) -> None:
     """Takes this shard's seeds through a round, `in_flight` of them side by side, unless that was done before.
 
     `rounds`: those before.
@@ -297,7 +304,7 @@ async def _round(plan: Plan, number: int, retries: int, rounds: list[Round], eng
     total = len(seeds)
     gone = _Guard(min(IN_A_ROW, total) if before is None else None)
     pool = plan.recipe.pool(Kept(rounds[-1]) if rounds else ())
-    with outcomes.Writer(path, _source(plan, number, retries)) as writer:
+    with outcomes.Writer(path, _source(plan, number, retries), settle) as writer:
         if before is not None:
             writer.take(before)
         show(phase, total, writer.counts)

@@ -15,7 +15,7 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -35,11 +35,12 @@ def files(path: Path) -> tuple[Path, Path]:
 class Lines:
     """The lines under way to `path`. They stay there until they are removed.
 
-    `source`: what they are made of; those that were made of something else are thrown away.
+    `source`: what they are made of; those that were made of something else are thrown away. `settle`: called before
+    lines are on the disk, for what must be there when they are.
     """
 
-    def __init__(self, path: Path, source: bytes) -> None:
-        self._path, self._source = path, hashlib.sha256(source).digest()
+    def __init__(self, path: Path, source: bytes, settle: Callable[[], None] = lambda: None) -> None:
+        self._path, self._source, self._settle = path, hashlib.sha256(source).digest(), settle
         self._names = files(path)
         self._end = 0
         self._untold = bytearray()
@@ -77,6 +78,7 @@ class Lines:
 
     def flush(self) -> None:
         """Brings all lines to the disk, then tells of them in the index. Raises StorageError when the disk refuses."""
+        self._settle()
         with disk(self._names[0]):
             self._lines.flush()
             os.fsync(self._lines.fileno())

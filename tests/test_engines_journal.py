@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from synthesis.engine import Engine, Reply, Request, Token
 from synthesis.engines.journal import Journal
+from synthesis.engines.packing import pack, unpack
 from synthesis.engines.scripted import Scripted
-from synthesis.engines.store import APPLICATION, pack, unpack
-from synthesis.errors import JournalError, Overloaded, StorageError
+from synthesis.engines.store import APPLICATION, SYNC_SECONDS
+from synthesis.errors import JournalError, Overloaded, StorageError, Unavailable
 from tests.journal_worker import MODEL, asked, said
 
 ROOT = Path(__file__).parent.parent
@@ -103,12 +104,45 @@ async def test_identical_requests_at_the_same_time_are_asked_once(path: Path) ->
         tasks = [asyncio.create_task(journal(asked(1))) for _ in range(10)]
         while not count:
             await asyncio.sleep(0.001)
-        tasks[0].cancel()  # the first caller's going must not take the others along
+        tasks[1].cancel()
+        await asyncio.sleep(0.001)
+        release.set()
+        replies = await asyncio.gather(*tasks[:1], *tasks[2:])
+        assert {reply.text for reply in replies} == {"once"}
+        assert (count, journal.asked, journal.misses) == (1, 1, 9)
+
+
+async def test_a_caller_that_goes_takes_nobody_along_who_waits_for_the_same(path: Path) -> None:
+    release = asyncio.Event()
+    count = 0
+
+    async def engine(request: Request) -> Reply:
+        nonlocal count
+        count += 1
+        await release.wait()
+        return Reply(f"try {count}", "eos_token", 1, 1)
+
+    async with Journal(engine, path, "m") as journal:
+        tasks = [asyncio.create_task(journal(asked(1))) for _ in range(10)]
+        while not count:
+            await asyncio.sleep(0.001)
+        tasks[0].cancel()
         await asyncio.sleep(0.001)
         release.set()
         replies = await asyncio.gather(*tasks[1:])
-        assert {reply.text for reply in replies} == {"once"}
-        assert (count, journal.asked, journal.misses) == (1, 1, 10)
+        assert {reply.text for reply in replies} == {"try 2"}
+        assert (count, journal.asked) == (2, 2)
+
+
+async def test_a_failure_is_told_to_all_who_wait_for_it(path: Path) -> None:
+    async def engine(request: Request) -> Reply:
+        await asyncio.sleep(0.001)
+        raise Unavailable("gone")
+
+    async with Journal(engine, path, "m") as journal:
+        ends = await asyncio.gather(*(journal(asked(1)) for _ in range(3)), return_exceptions=True)
+        assert [str(end) for end in ends] == ["gone"] * 3
+        assert journal.asked == 1
 
 
 async def test_a_request_that_nobody_waits_for_is_cancelled_and_can_come_again(path: Path) -> None:
@@ -192,6 +226,36 @@ async def test_replies_that_arrive_together_share_commits(path: Path) -> None:
     assert frames < 200
 
 
+async def test_settling_waits_for_the_disk_and_says_when_it_refuses(path: Path) -> None:
+    async with Journal(echo(), path, "m") as journal:
+        journal.settle()  # nothing has come
+        await journal(asked(1))
+        journal.settle()
+        await journal(asked(2))
+        log = Path(f"{path}-wal")
+        log.rename(path.with_name("elsewhere"))
+        with pytest.raises(StorageError, match=r"journal\.sqlite"):
+            journal.settle()
+        path.with_name("elsewhere").rename(log)
+        journal.settle()
+
+
+async def test_a_disk_that_fails_behind_the_scenes_is_told_to_whoever_comes_next(path: Path) -> None:
+    log, elsewhere = Path(f"{path}-wal"), path.with_name("elsewhere")
+
+    async def use() -> None:
+        async with Journal(echo(), path, "m") as journal:
+            await journal(asked(1))
+            log.rename(elsewhere)
+            await asyncio.sleep(3 * SYNC_SECONDS)
+            elsewhere.rename(log)
+            with pytest.raises(StorageError, match=r"journal\.sqlite"):
+                await journal(asked(2))
+
+    with pytest.raises(StorageError, match=r"journal\.sqlite"):  # and when the journal is closed
+        await use()
+
+
 async def test_a_replay_needs_no_engine_and_names_what_it_lacks(path: Path) -> None:
     async with Journal(echo(), path, "m") as journal:
         reply = await journal(asked(1))
@@ -244,7 +308,7 @@ async def test_a_journal_of_another_version_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA application_id={APPLICATION}")
         database.execute("PRAGMA user_version=99")
-    with pytest.raises(JournalError, match="of version 99, this Parley reads 1"):
+    with pytest.raises(JournalError, match="of version 99, this Parley reads 2"):
         async with Journal(echo(), path, "m"):
             pass
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from synthesis.errors import UserError
+from synthesis.errors import StorageError, UserError
 from synthesis.outcomes import Writer
 from synthesis.storage import dump
 from synthesis.under_way import Lines, files
@@ -165,6 +165,22 @@ def test_lines_of_a_process_that_was_killed_are_whole(tmp_path: Path) -> None:
         lines.close()
         assert len(found) >= safe > 0
         assert found == {place: line(place) for place in range(len(found))}
+
+
+def test_no_outcome_is_told_of_before_what_it_rests_on_is_settled(tmp_path: Path) -> None:
+    path, rows = tmp_path / "rows.jsonl", {place: row(place) for place in range(TOTAL)}
+
+    def refuses() -> None:
+        raise StorageError("the replies are not on the disk")
+
+    with pytest.raises(Stopped), Writer(path, settle=refuses) as writer:
+        writer.add(0, rows[0])
+        raise Stopped
+    assert missing(path) == set(rows)
+    with pytest.raises(StorageError, match="replies"), Writer(path, settle=refuses) as writer:
+        for place in range(TOTAL):
+            writer.add(place, rows[place])
+    assert not path.exists()
 
 
 # ---- two at once ----------------------------------------------------------------------------------------------------

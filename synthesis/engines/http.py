@@ -6,8 +6,8 @@ Redirects are not followed: a key would travel with them. Bodies are read as JSO
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +18,10 @@ from synthesis.engines.failures import event_failure, failure, shown
 from synthesis.engines.key import Key
 from synthesis.engines.sse import EventReader
 from synthesis.errors import RequestRefused, Unavailable, Unreachable, UserError
+from synthesis.wire import decoded, encoded
 
 _CONNECT_SECONDS = 10.0
+_TRANSPORT = (aiohttp.ClientError, TimeoutError, OSError)
 _NO_WAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # the request never left
 
 
@@ -39,33 +41,39 @@ class Endpoint:
         self.url = base_url(url)
         self.key = key
         self._session = session
+        self._bare = key.headers() if key else {}
+        self._headers = self._bare | {"Content-Type": "application/json"}
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=timeout)
 
     async def get(self, path: str) -> Answer:
         """GET `path`; raises EngineError's kinds, or UserError for a bad key."""
-        async with self._open("GET", path, None, "json") as (where, response):
-            return Answer(where, response.headers, self._json(where, await response.read()))
+        return await self._whole("GET", path, None, "json")
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Answer:
         """POST `body` as JSON; raises as `get`."""
-        async with self._open("POST", path, body, "json") as (where, response):
-            return Answer(where, response.headers, self._json(where, await response.read()))
+        return await self._whole("POST", path, body, "json")
 
     async def healthy(self) -> None:
         """GET /health, where there is such a thing; raises Unavailable or Overloaded for a server that is not well."""
         with suppress(RequestRefused):
-            async with self._open("GET", "/health", None, ""):
-                return
+            await self._whole("GET", "/health", None, "")
 
     async def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
         """POST and read server-sent events, each with `where`. An error event is raised, as its own kind."""
-        async with self._open("POST", path, body, "event-stream") as (where, response):
-            reader = EventReader()
-            async for piece in response.content.iter_any():
-                for data in reader.feed(piece):
-                    if data == "[DONE]":
-                        return
-                    yield where, self._event(where, data)
+        where = f"POST {self.url}{path}"
+        try:
+            async with self._request("POST", path, body) as response:
+                self._check(where, response, "event-stream", b"" if response.status == 200 else await response.read())
+                reader = EventReader()
+                async for piece in response.content.iter_any():
+                    for data in reader.feed(piece):
+                        if data == "[DONE]":
+                            return
+                        yield where, self._event(where, data)
+                return
+        except _TRANSPORT as error:
+            trouble = self._trouble(where, error)
+        raise trouble
 
     def strange(self, where: str, body: Any) -> Unavailable:
         """The error for a 200 whose body is not what the protocol says."""
@@ -79,36 +87,46 @@ class Endpoint:
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise self.strange(where, body) from error
 
-    @asynccontextmanager
-    async def _open(
-        self, method: str, path: str, body: Mapping[str, Any] | None, wanted: str
-    ) -> AsyncIterator[tuple[str, aiohttp.ClientResponse]]:
+    async def _whole(self, method: str, path: str, body: Mapping[str, Any] | None, wanted: str) -> Answer:
         where = f"{method} {self.url}{path}"
         try:
-            async with self._session.request(
-                method,
-                self.url + path,
-                json=body,
-                headers=self.key.headers() if self.key else None,
-                allow_redirects=False,
-                timeout=self._timeout,
-            ) as response:
-                if response.status != 200:
-                    text = (await response.read()).decode(errors="replace")
-                    raise failure(where, response.status, response.headers, text, self.key)
-                if wanted not in response.content_type:
-                    raise Unavailable(f"{where}: 200 with {response.content_type}, expected {wanted}: {_WRONG_SERVER}")
-                yield where, response
-                return
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Not chained: aiohttp's errors carry the request's headers, and with them the key.
-            trouble = shown(f"{type(error).__name__}: {error}", self.key)
-            kind = Unreachable if isinstance(error, _NO_WAY) else Unavailable
-        raise kind(f"{where}: {trouble}. Is the server up and reachable from here?")
+            async with self._request(method, path, body) as response:
+                data = await response.read()
+        except _TRANSPORT as error:
+            trouble = self._trouble(where, error)
+        else:
+            self._check(where, response, wanted, data)
+            return Answer(where, response.headers, self._json(where, data) if wanted else None)
+        raise trouble
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.request(
+            method,
+            self.url + path,
+            data=None if body is None else encoded(body),
+            headers=self._bare if body is None else self._headers,
+            allow_redirects=False,
+            timeout=self._timeout,
+        )
+
+    def _check(self, where: str, response: aiohttp.ClientResponse, wanted: str, data: bytes) -> None:
+        """Raises the error that the answer is, if it is one."""
+        if response.status != 200:
+            raise failure(where, response.status, response.headers, data.decode(errors="replace"), self.key)
+        if wanted not in response.content_type:
+            raise Unavailable(f"{where}: 200 with {response.content_type}, expected {wanted}: {_WRONG_SERVER}")
+
+    def _trouble(self, where: str, error: Exception) -> Unavailable:
+        """To be raised unchained: aiohttp's errors carry the request's headers, and with them the key."""
+        trouble = shown(f"{type(error).__name__}: {error}", self.key)
+        kind = Unreachable if isinstance(error, _NO_WAY) else Unavailable
+        return kind(f"{where}: {trouble}. Is the server up and reachable from here?")
 
     def _json(self, where: str, body: bytes) -> Any:
         try:
-            return json.loads(body)
+            return decoded(body)
         except (ValueError, RecursionError) as error:
             text = shown(body.decode(errors="replace"), self.key)
             raise Unavailable(f"{where}: 200 with broken JSON: {text}") from error

@@ -1,4 +1,4 @@
-"""Journal: every reply is on disk before anybody sees it. One mechanism for resume, cache and replay.
+"""Journal: every reply is in a file before anybody sees it. One mechanism for resume, cache and replay.
 
 A reply is kept under the hash of its request and the model. A run that was killed walks the same path again and finds
 here what it had; with no engine the file alone replays the run. Of errors only ContextOverflow is kept, because it is
@@ -25,14 +25,14 @@ class Journal:
 
     `model`: what the replies depend on besides the request: name and revision of the model, or of each role's.
     `engine` None: replay only. `hits`: calls answered from the file; `misses`: calls that it had nothing for; `asked`:
-    requests that went to the engine (identical calls at the same time go there once). A request whose callers were all
-    cancelled is cancelled too, unless its reply has come: then that is kept.
+    requests that went to the engine (identical calls at the same time go there once). A request whose caller is
+    cancelled is cancelled too, and asked anew for others who wait for it; if its reply has come, that is kept.
     """
 
     def __init__(self, engine: Engine | None, path: Path | str, model: Models) -> None:
         self._engine, self._model = engine, model
         self._store = Store(Path(path), read_only=engine is None)
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, asyncio.Future[Reply]] = {}
         self.hits = self.misses = self.asked = 0
 
     async def __aenter__(self) -> Self:
@@ -43,37 +43,45 @@ class Journal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        flights = [flight.task for flight in self._flights.values()]
-        for task in flights:
-            task.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
         await self._store.close()
 
     async def __call__(self, request: Request) -> Reply:
         """Raises what the engine raises, StorageError when the disk is full, JournalError for a damaged file or,
         in a replay, for a request that the file does not hold."""
         key = request.key(model_of(self._model, request.role))
-        flight = self._flights.get(key)
-        if flight is None:
-            found = self._store.find(key)
-            if found is not None:
-                self.hits += 1
-                await asyncio.sleep(0)  # a run that finds everything here must not keep all others from their turn
-                return _told(found)
-            self.misses += 1
-            flight = self._flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._answer(request, key))
-            flight.task.add_done_callback(lambda task: self._landed(key, task))
-        else:
-            self.misses += 1
-        flight.waiting += 1
+        while (flight := self._flights.get(key)) is not None:
+            await asyncio.wait((flight,))
+            if not flight.cancelled():  # else its caller was, and somebody else has to ask
+                self.misses += 1
+                return flight.result()
+        found = self._store.find(key)
+        if found is not None:
+            self.hits += 1
+            await asyncio.sleep(0)  # a run that finds everything here must not keep all others from their turn
+            return _told(found)
+        self.misses += 1
+        flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
-            return await asyncio.shield(flight.task)
+            reply = await self._answer(request, key)
+        except asyncio.CancelledError:
+            flight.cancel()
+            raise
+        except BaseException as error:  # passed on as it is, to all who wait
+            flight.set_exception(error)
+            flight.exception()  # seen, even if nobody else waits
+            raise
+        else:
+            flight.set_result(reply)
+            return reply
         finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
-                self._flights.pop(key, None)  # whoever comes now asks anew
-                flight.task.cancel()
+            del self._flights[key]
+
+    def settle(self) -> None:
+        """To be called before anything is written that rests on replies: they are on the disk once this returns.
+
+        Raises StorageError when the disk refuses.
+        """
+        self._store.settle()
 
     async def _answer(self, request: Request, key: str) -> Reply:
         if self._engine is None:
@@ -88,26 +96,9 @@ class Journal:
             reply = Reply(str(error), _OVERFLOW, 0, 0)
         return _told(await self._store.keep(key, reply))
 
-    def _landed(self, key: str, task: asyncio.Task[Reply]) -> None:
-        flight = self._flights.get(key)
-        if flight is not None and flight.task is task:
-            del self._flights[key]
-        if not task.cancelled():
-            task.exception()  # seen, even if every caller has gone
-
 
 def _told(reply: Reply) -> Reply:
     """A kept reply, or the refusal that was kept in its place."""
     if reply.finish_reason == _OVERFLOW:
         raise ContextOverflow(reply.text)
     return reply
-
-
-class _Flight:
-    """A request under way, and how many callers wait for it."""
-
-    __slots__ = ("task", "waiting")
-    task: asyncio.Task[Reply]
-
-    def __init__(self) -> None:
-        self.waiting = 0

@@ -1,89 +1,46 @@
-"""The journal's file: replies by key in SQLite, written in groups by one thread.
+"""The journal's file: replies by key in SQLite, written in groups.
 
-Durability. A reply is handed out after its commit, so whatever anybody saw is in the file. Against a killed process
-any WAL commit holds, for the pages are with the kernel. Against a power cut only `synchronous=FULL` holds, which waits
-for the disk at each commit; dialogues written from replies that the journal then lacks would not replay, so FULL it
-is. Group commit makes it cheap: all replies that arrive while one commit waits for the disk share the next.
+Durability. A reply is handed out after its commit. Against a killed process any WAL commit holds, for the pages are
+with the kernel. Against a power cut nothing holds but what the disk has confirmed, which takes as long as a dozen
+commits; so it is asked every `SYNC_SECONDS`, in a thread, and by whoever is about to write what rests on the replies
+(`settle`). A power cut thus costs the replies of the last tenth of a second, like those that were under way, and no
+dialogue is on disk whose replies are not.
+
+Commits run in the event loop itself, and whatever arrives while one runs shares the next. In a thread they would take
+longer: a commit takes some tenths of a millisecond, and each way to a thread and back waits for the interpreter's
+lock, which a busy loop holds for milliseconds.
 
 Sharing. Processes on one machine may use the same file at once: one writes at a time, the others wait up to
 `BUSY_SECONDS`. The first reply under a key stays, and everybody gets that one. WAL needs a local disk: not NFS.
 
 Layout: an ordinary table, appended to, plus the key's index (random keys in a clustered table would split its pages).
-Nothing is scanned on opening. A value is zlib (level 1) over JSON in columns, one list for all token ids, one for all
-texts and so on.
+Nothing is scanned on opening.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from synthesis.engine import Reply, Token
+from synthesis.engine import Reply
+from synthesis.engines.packing import pack, unpack
 from synthesis.errors import JournalError, ParleyError, StorageError
+from synthesis.storage import disk
 
 APPLICATION = 0x5061724A  # "ParJ", in the file's header: tells our file from any other SQLite file
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 60.0
-_ROWS = 100  # in a statement
+SYNC_SECONDS = 0.1
+_BUSY_STEP = 0.01
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 Rows = dict[str, tuple[Reply, bytes]]
 """Replies and their packed form, by key."""
-
-
-class Group:
-    """Replies by key, written together: all that arrive while one `work` runs in the thread go along in the next.
-
-    `work` takes replies, and their packed form, by key, and returns those that are kept; what it raises, every caller
-    of the group gets. A cancelled caller leaves its row in the group.
-    """
-
-    def __init__(self, thread: ThreadPoolExecutor, work: Callable[[Rows], dict[str, Reply]]) -> None:
-        self._thread, self._work = thread, work
-        self._rows: Rows = {}
-        self._waiting: list[tuple[str, asyncio.Future[Reply]]] = []
-        self._running: asyncio.Future[dict[str, Reply]] | None = None
-
-    async def __call__(self, key: str, reply: Reply) -> Reply:
-        done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._rows[key] = (reply, pack(reply))  # here, not in the thread: the two would only wait for each other
-        self._waiting.append((key, done))
-        if self._running is None:
-            self._start()
-        return await done
-
-    async def drained(self) -> None:
-        """Returns when nothing is left to write."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
-
-    def _start(self) -> None:
-        rows, waiting, self._rows, self._waiting = self._rows, self._waiting, {}, []
-        self._running = asyncio.get_running_loop().run_in_executor(self._thread, self._work, rows)
-        self._running.add_done_callback(lambda ended: self._over(ended, waiting))
-
-    def _over(self, ended: asyncio.Future[dict[str, Reply]], waiting: list[tuple[str, asyncio.Future[Reply]]]) -> None:
-        self._running = None
-        if self._rows:
-            self._start()
-        error = ended.exception()
-        for key, done in waiting:
-            if done.done():  # its caller was cancelled
-                continue
-            if error is None:
-                done.set_result(ended.result()[key])
-            else:
-                done.set_exception(error)
 
 
 class Store:
@@ -91,88 +48,146 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path, self._read_only = path, read_only
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
-        self._writer: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
-        self.keep = Group(self._thread, self._keep)
+        self._database: sqlite3.Connection | None = None
+        self._rows: Rows = {}
+        self._waiting: list[tuple[str, asyncio.Future[Reply]]] = []
+        self._alarm: asyncio.Handle | None = None
+        self._busy_since: float | None = None
+        self._commits = self._settled = 0  # the first so many commits are on the disk
+        self._syncing: asyncio.Task[None] | None = None
+        self._trouble: StorageError | None = None
 
     async def open(self) -> None:
         """Raises JournalError for a file that is no journal, StorageError for a folder that cannot be used."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-        except ParleyError:
-            self._thread.shutdown(wait=False)
-            raise
-
-    async def close(self) -> None:
-        """Commits what is under way, and closes the file."""
-        await self.keep.drained()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
-
-    def find(self, key: str) -> Reply | None:
-        """The reply under `key`. Raises JournalError when it is damaged, or when the file is.
-
-        Read where it is asked for, on a connection of its own: a look into the index takes some microseconds, less
-        than the way to a thread and back, and in WAL mode no writer stands in its way.
-        """
-        if self._reader is None:
-            raise _closed(self.path)
-        try:
-            return _read(self._reader, self.path, key)
-        except sqlite3.Error as error:
-            raise _told(self.path, error) from error
-
-    def _open(self) -> None:
         patience = time.monotonic() + BUSY_SECONDS
-        while self._reader is None:
+        while self._database is None:
             try:
-                if not self._read_only and self._writer is None:
-                    self._writer = _opened(self.path, read_only=False)
-                self._reader = _opened(self.path, read_only=True)
+                self._database = _opened(self.path, self._read_only)
             except sqlite3.Error as error:
                 # The switch to WAL does not wait for other processes by itself.
                 if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
-                    self._close()
                     raise _told(self.path, error) from error
-                time.sleep(0.01)
+                await asyncio.sleep(_BUSY_STEP)
 
-    def _close(self) -> None:
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        self._reader = self._writer = None
-
-    def _keep(self, rows: Rows) -> dict[str, Reply]:
-        database = self._writer
-        if database is None:
-            raise _closed(self.path)
-        packed = [(bytes.fromhex(key), value) for key, (_, value) in rows.items()]
+    async def close(self) -> None:
+        """Commits what has come, and closes the file, which then is on the disk. Raises as `settle`."""
+        while self._rows:
+            self._write()
+            if self._rows:
+                await asyncio.sleep(_BUSY_STEP)
+        if self._syncing is not None:
+            self._syncing.cancel()
         try:
-            if _insert(database, packed) == len(packed):
-                return {key: reply for key, (reply, _) in rows.items()}
-            return {key: _read(database, self.path, key) or reply for key, (reply, _) in rows.items()}
+            self.settle()
+        finally:
+            if self._database is not None:
+                self._database.close()
+            self._database = None
+
+    def find(self, key: str) -> Reply | None:
+        """The reply under `key`. Raises JournalError when it is damaged, or when the file is."""
+        if self._database is None:
+            raise _closed(self.path)
+        try:
+            return _read(self._database, self.path, key)
         except sqlite3.Error as error:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
             raise _told(self.path, error) from error
 
+    async def keep(self, key: str, reply: Reply) -> Reply:
+        """Returns once the reply is in the file, or another one that was there before: then that.
 
-def _insert(database: sqlite3.Connection, packed: list[tuple[bytes, bytes]]) -> int:
-    """How many of the rows were new; all of them are there once this returns.
+        Raises StorageError or JournalError when it cannot be written, and for all that share its commit. When the
+        caller is cancelled the reply is written all the same.
+        """
+        if self._database is None:
+            raise _closed(self.path)
+        if self._trouble is not None:
+            raise self._trouble
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Reply] = loop.create_future()
+        self._rows[key] = (reply, pack(reply))
+        self._waiting.append((key, done))
+        if self._alarm is None:
+            self._alarm = loop.call_soon(self._write)
+        return await done
 
-    Many rows go into one statement: the interpreter's lock is given away and won back once a statement, and beside an
-    event loop that has work to do winning it takes milliseconds.
-    """
-    database.execute("BEGIN IMMEDIATE")
-    new = 0
-    for at in range(0, len(packed), _ROWS):
-        some = packed[at : at + _ROWS]
-        places = ", ".join(["(?, ?)"] * len(some))
-        values = [value for row in some for value in row]
-        new += database.execute(f"INSERT OR IGNORE INTO replies VALUES {places}", values).rowcount
-    database.execute("COMMIT")
-    return new
+    def _write(self) -> None:
+        """Commits all that has come since the last time; later, while another process is writing."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        rows, waiting, self._rows, self._waiting, self._alarm = self._rows, self._waiting, {}, [], None
+        try:
+            kept = self._keep(rows)
+        except (sqlite3.Error, ParleyError) as error:
+            if _code(error) == sqlite3.SQLITE_BUSY and self._patient():
+                self._rows, self._waiting = rows, waiting
+                self._alarm = asyncio.get_running_loop().call_later(_BUSY_STEP, self._write)
+                return
+            told = _told(self.path, error) if isinstance(error, sqlite3.Error) else error
+            for _, done in waiting:
+                if not done.done():  # else its caller was cancelled
+                    done.set_exception(told)
+            return
+        for key, done in waiting:
+            if not done.done():
+                done.set_result(kept[key])
+        self._busy_since = None
+        self._commits += 1
+        if self._syncing is None:
+            self._syncing = asyncio.create_task(self._sync())
+
+    async def _sync(self) -> None:
+        """Sees to it that the disk has what was committed, until nothing more is."""
+        while self._settled < self._commits and self._trouble is None:
+            await asyncio.sleep(SYNC_SECONDS)
+            commits = self._commits
+            try:
+                await asyncio.to_thread(_synced, self.path)
+            except StorageError as error:
+                self._trouble = error  # for whoever comes next
+            else:
+                self._settled = max(self._settled, commits)
+        self._syncing = None
+
+    def settle(self) -> None:
+        """Returns when the disk has all replies that were handed out. Raises StorageError when it refuses."""
+        if self._trouble is not None:
+            raise self._trouble
+        if self._settled < self._commits:
+            _synced(self.path)
+            self._settled = self._commits
+
+    def _patient(self) -> bool:
+        now = time.monotonic()
+        self._busy_since = now if self._busy_since is None else self._busy_since
+        return now - self._busy_since < BUSY_SECONDS
+
+    def _keep(self, rows: Rows) -> dict[str, Reply]:
+        """Writes the rows; the replies that are in the file then. Raises sqlite3.Error, and nothing is written."""
+        database = self._database
+        assert database is not None
+        packed = [(bytes.fromhex(key), value) for key, (_, value) in rows.items()]
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            new = database.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", packed).rowcount
+            database.execute("COMMIT")
+        except sqlite3.Error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        if new == len(packed):
+            return {key: reply for key, (reply, _) in rows.items()}
+        return {key: _read(database, self.path, key) or reply for key, (reply, _) in rows.items()}
+
+
+def _synced(path: Path) -> None:
+    """Waits for the disk to have the log. Not a locked file: SQLite loses no lock when it is closed again."""
+    with disk(path):
+        log = os.open(f"{path}-wal", os.O_RDONLY)
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
 
 
 def _closed(path: Path) -> JournalError:
@@ -187,7 +202,8 @@ def _opened(path: Path, read_only: bool) -> sqlite3.Connection:
     )
     try:
         _check(connection, path, read_only)
-        connection.execute("PRAGMA query_only=ON" if read_only else "PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA busy_timeout=0")  # from now on the event loop waits, not this thread
+        connection.execute("PRAGMA query_only=ON" if read_only else "PRAGMA synchronous=NORMAL")
     except BaseException:
         connection.close()
         raise
@@ -249,8 +265,7 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
 
 
 def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | None:
-    with closing(database.execute("SELECT reply FROM replies WHERE key = ?", (bytes.fromhex(key),))) as rows:
-        row = rows.fetchone()
+    row = database.execute("SELECT reply FROM replies WHERE key = ?", (bytes.fromhex(key),)).fetchone()
     if row is None:
         return None
     try:
@@ -262,7 +277,7 @@ def _read(database: sqlite3.Connection, path: Path, key: str) -> Reply | None:
 _ANEW = "Move the file away and run again: all replies are then asked for anew. `sqlite3 FILE .recover` may save some"
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's primary error code; the upper bits say more than is needed here."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
@@ -274,36 +289,3 @@ def _told(path: Path, error: sqlite3.Error) -> ParleyError:
     if code == sqlite3.SQLITE_BUSY:
         return JournalError(f"journal {path}: another process kept it locked for {BUSY_SECONDS:.0f} s; stop that one")
     return JournalError(f"journal {path}: {error}. {_ANEW}")
-
-
-def pack(reply: Reply) -> bytes:
-    """`reply` as the journal holds it. Floats and texts survive exactly."""
-    row = [reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out]
-    row += [_columns(reply.tokens), _columns(reply.prefill), [_columns(step) for step in reply.top_tokens]]
-    # A window of 8 KB: the usual one takes longer to lay out in memory than a reply takes to be compressed.
-    squeeze = zlib.compressobj(1, zlib.DEFLATED, 13, 5)
-    return squeeze.compress(json.dumps(row, separators=(",", ":")).encode()) + squeeze.flush()
-
-
-def unpack(value: bytes) -> Reply:
-    """The reply that `pack` was given. Raises zlib.error, ValueError or TypeError for anything else."""
-    text, reason, tokens_in, tokens_out, tokens, prefill, top_tokens = json.loads(zlib.decompress(value))
-    steps = tuple(_rows(step) for step in top_tokens)
-    return Reply(text, reason, tokens_in, tokens_out, _rows(tokens), _rows(prefill), steps)
-
-
-def _columns(tokens: tuple[Token, ...]) -> list[list[Any]]:
-    """Ids, texts and log-probabilities side by side, and the places of the special tokens."""
-    return [
-        [token.id for token in tokens],
-        [token.text for token in tokens],
-        [token.logprob for token in tokens],
-        [place for place, token in enumerate(tokens) if token.special],
-    ]
-
-
-def _rows(columns: list[list[Any]]) -> tuple[Token, ...]:
-    ids, texts, logprobs, special = columns
-    marked = set(special)
-    triples = zip(ids, texts, logprobs, strict=True)
-    return tuple(Token(number, text, logprob, at in marked) for at, (number, text, logprob) in enumerate(triples))

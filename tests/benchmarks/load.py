@@ -20,7 +20,7 @@ from tests.benchmarks.memory import killed_plan, peak, process
 from tests.benchmarks.server import ROOT, Server
 
 TAIL_IN_FLIGHT = 50
-RATE = (700, 6, 64)  # conversations, turns, in flight
+RATE = (2000, 6, 64)  # conversations, turns, in flight
 
 
 def latency(server: Server, folder: Path) -> float:
@@ -85,5 +85,5 @@ async def _until_asked(replies: int, folder: Path) -> float:
     begun = time.perf_counter()
     with contextlib.suppress(StorageError):
         async with Journal(ends, folder / "journal.sqlite", "m") as found:
-            await run(killed_plan(replies, folder), found, lambda *_: None)
+            await run(killed_plan(replies, folder), found, lambda *_: None, settle=found.settle)
     return asked[0] - begun

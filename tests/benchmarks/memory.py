@@ -47,7 +47,7 @@ async def _run(chosen: Plan, speak: Engine = _speak) -> None:
     engine = Asked(Observed(speak, traffic), traffic)
     async with Journal(engine, chosen.folder / "journal.sqlite", "m") as journal:
         with Progress(traffic) as show:
-            facts = await run(chosen, journal, show)
+            facts = await run(chosen, journal, show, settle=journal.settle)
     assert facts["counts"]["kept"] == chosen.n
     assert page(traffic, show.counts).endswith("# EOF\n")
 
