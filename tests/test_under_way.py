@@ -33,12 +33,12 @@ def row(place: int, outcome: str = "kept", text: str = "") -> dict[str, Any]:
     return {"id": f"s{place}", "outcome": outcome, "raw": text}
 
 
-def stopped(path: Path, rows: dict[int, dict[str, Any]], source: bytes = b"") -> None:
+def stopped(path: Path, rows: dict[int, dict[str, Any]], source: bytes = b"", **how: Any) -> None:
     """A writer that takes those of the rows that are missing, and is stopped."""
-    with contextlib.suppress(Stopped), Writer(path, source) as writer:
-        missing = set(writer.missing(TOTAL))
+    with contextlib.suppress(Stopped), Writer(path, source, **how) as writer:
+        absent = set(writer.missing(TOTAL))
         for place, each in rows.items():
-            if place in missing:
+            if place in absent:
                 writer.add(place, each)
         raise Stopped
 
@@ -51,9 +51,9 @@ def missing(path: Path, source: bytes = b"") -> set[int]:
     return found
 
 
-def finished(path: Path, rows: dict[int, dict[str, Any]]) -> bytes:
+def finished(path: Path, rows: dict[int, dict[str, Any]], **how: Any) -> bytes:
     """The file, when what is missing was added."""
-    with Writer(path) as writer:
+    with Writer(path, **how) as writer:
         for place in writer.missing(TOTAL):
             writer.add(place, rows[place])
     return path.read_bytes()
@@ -173,13 +173,10 @@ def test_no_outcome_is_told_of_before_what_it_rests_on_is_settled(tmp_path: Path
     def refuses() -> None:
         raise StorageError("the replies are not on the disk")
 
-    with pytest.raises(Stopped), Writer(path, settle=refuses) as writer:
-        writer.add(0, rows[0])
-        raise Stopped
+    stopped(path, rows, settle=refuses)
     assert missing(path) == set(rows)
-    with pytest.raises(StorageError, match="replies"), Writer(path, settle=refuses) as writer:
-        for place in range(TOTAL):
-            writer.add(place, rows[place])
+    with pytest.raises(StorageError, match="replies"):
+        finished(path, rows, settle=refuses)
     assert not path.exists()
 
 
