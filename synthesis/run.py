@@ -194,8 +194,8 @@ async def run(
 ) -> dict[str, Any]:
     """Runs `plan` to its end, from wherever an earlier run stopped; returns run.json's content.
 
-    `told`: what else run.json says: how the replies were come by, what they cost. `settle`: called before outcomes
-    are on the disk, for what must be there when they are: replies, and what other shards look for after a round.
+    `told`: what else run.json says: how the replies were come by, what they cost. `settle`: called before seeds
+    or outcomes are on the disk, for what must be there when they are: replies, and what other shards look for.
     Raises UserError when the folder holds another run, EngineError when the endpoint is gone, StorageError when the
     disk refuses; whatever was finished by then is in the journal.
     """
@@ -205,7 +205,7 @@ async def run(
         return facts
     retries = facts.get("retries", 0)
     rounds: list[Round] = []
-    seed_stages = await _seeds(plan, engine, show)
+    seed_stages = await _seeds(plan, engine, show, settle)
     for number in range(1, plan.recipe.rounds + 1):
         await _round(plan, number, retries, rounds, engine, show, settle)
         rounds.append(await _complete(plan, number, retries, show))
@@ -224,7 +224,7 @@ def _difference(key: str, there: Any, here: Any) -> str:
     return f"{key} is {there!r} there and {here!r} here"
 
 
-async def _seeds(plan: Plan, engine: Engine, show: Show) -> list[Row]:
+async def _seeds(plan: Plan, engine: Engine, show: Show, settle: Callable[[], None]) -> list[Row]:
     """Sees to it that the run's seeds are there, and returns what making them took; shard 0 makes them, once."""
     path, account_path = plan.folder / "seeds.jsonl", plan.folder / "seeds.stages.json"
     if not path.exists() and plan.shard.index == 0:
@@ -239,6 +239,7 @@ async def _seeds(plan: Plan, engine: Engine, show: Show) -> list[Row]:
         with Sorting(plan.folder) as made:
             async for seed in plan.recipe.seeds(told, rng_for(plan.seed, "seeds"), plan.n):
                 made.add(to_json(seed))
+            settle()
             write_json(account_path, to_json(account.stages()))
             write_jsonl(path, _checked(made, plan.recipe.name))
     while not path.exists():
