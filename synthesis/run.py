@@ -45,11 +45,11 @@ from synthesis.errors import (
     JournalError,
     Outage,
     ReadingError,
-    RequestRefused,
     StorageError,
     UserError,
 )
 from synthesis.filter import first_reason
+from synthesis.guard import Guard
 from synthesis.kept import Kept
 from synthesis.outcomes import Round, Row, Shard
 from synthesis.price import Stages as Priced
@@ -60,8 +60,6 @@ from synthesis.tally import Stages, Tally
 
 VERSION = "0.1.0"
 POLL_SECONDS = 0.5
-IN_A_ROW = 10
-"""So many dialogues in a row that fail at the endpoint (all of them, if they are fewer) stop the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +295,7 @@ async def _round(plan: Plan, number: int, retries: int, pool: Pool, engine: Engi
     counts = Counter(kept=0, dropped=0, failed=0)
     before = _before(plan, number, retries)
     total = sum(old is None or old["outcome"] == "failed" for _, old in _beside(plan, before))
-    gone = _Guard(min(IN_A_ROW, total) if before is None else None)
+    guard = Guard(total if before is None else None, plan.in_flight)
     show(phase, total, counts)
     with outcomes.Writer(path) as writer:
         waiting = _waiting(plan, before, writer)
@@ -308,7 +306,7 @@ async def _round(plan: Plan, number: int, retries: int, pool: Pool, engine: Engi
                 writer.add(place, row)
                 counts[row["outcome"]] += 1
                 show(phase, total, counts)
-                gone.see(error)
+                guard.see(error)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -345,27 +343,6 @@ def _waiting(plan: Plan, before: Path | None, writer: outcomes.Writer) -> Iterat
 
 def _shard_of(id_: str, count: int) -> int:
     return int(hashlib.sha256(id_.encode()).hexdigest()[:8], 16) % count
-
-
-class _Guard:
-    """Stops the run when dialogue after dialogue fails at endpoints that answer: no row should pay for that.
-
-    It raises what the pool raises when no endpoint answers, and which stops the run at once.
-
-    Without `limit` it never does: seeds that had failed before lose nothing when they fail again.
-    """
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._row = 0
-
-    def see(self, error: EngineError | None) -> None:
-        self._row = 0 if error is None or isinstance(error, RequestRefused) else self._row + 1
-        if self._limit is not None and self._row >= self._limit and error is not None:
-            raise Outage(
-                f"{self._row} dialogues in a row failed: {error}. Every finished call is in the "
-                "journal: start the same command again when the endpoint is back"
-            ) from error
 
 
 async def _outcome(

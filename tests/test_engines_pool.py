@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from synthesis.engine import CRITIC, GENERATOR, Reply, Request
+from synthesis.engines.admission import Admitted
 from synthesis.engines.connect import connect, connect_roles
 from synthesis.engines.pool import Pool
 from synthesis.engines.retry import Backoff, Retrying
 from synthesis.engines.roles import Roles
 from synthesis.engines.scripted import Scripted
-from synthesis.errors import Outage, Overloaded, Quarantined, RequestRefused, Unavailable, Unreachable, UserError
+from synthesis.errors import (
+    Barred,
+    ContextOverflow,
+    EngineError,
+    KeyRefused,
+    Outage,
+    Overloaded,
+    Quarantined,
+    RequestRefused,
+    Unavailable,
+    Unreachable,
+    UserError,
+)
 from tests.fake_tgi import MODEL, FakeTgi, Fault
 
 PROBE = Backoff(first=0.002, longest=0.01)
@@ -39,6 +53,7 @@ class Shop:
         self.well: bool | None = None  # None: well when there is no error
         self.asked: list[Request] = []
         self.checks = self.inside = 0
+        self.held_until = 0.0
         self.flushed: list[str] = []
 
     @property
@@ -61,13 +76,57 @@ class Shop:
         if not (self.error is None if self.well is None else self.well):
             raise Unavailable("not well")
 
-    def flush(self, error: Unavailable) -> None:
+    def flush(self, error: EngineError) -> None:
         self.flushed.append(str(error))
 
 
+class Limited(Shop):
+    """A member that admits as a host does. `refusals`: the times that it names, one for each that is refused.
+
+    Whoever asks for "poison" is refused in any case.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        seconds: float = 0.001,
+        places: int = 64,
+        refusals: Sequence[float] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(url, seconds)
+        self.refusals, self.came = list(refusals), list[float]()
+        self.admitted = Admitted(self._answer, places, backoff=QUICK, clock=clock)
+
+    @property
+    def load(self) -> float:
+        return self.admitted.load
+
+    async def __call__(self, request: Request) -> Reply:
+        self.held_until = self.admitted.held_until
+        try:
+            return await self.admitted(request)
+        finally:
+            self.held_until = self.admitted.held_until
+
+    async def _answer(self, request: Request) -> Reply:
+        self.came.append(time.monotonic())
+        if "poison" in str(request.prompt):
+            raise Overloaded("not for you")
+        if self.refusals:
+            error = Overloaded("too many", self.refusals.pop())
+            await asyncio.sleep(0)
+            raise error
+        return await super().__call__(request)
+
+    def flush(self, error: EngineError) -> None:
+        self.admitted.flush(error)
+
+
 @asynccontextmanager
-async def pool_of(*shops: Shop, **given: Any) -> AsyncIterator[Pool]:
-    async with aclosing(Pool(shops, **{"probe": PROBE, "patience": 5.0} | given)) as pool:
+async def pool_of(*shops: Shop, patience: float = 5.0, silence: float = 60.0, **given: Any) -> AsyncIterator[Pool]:
+    backoff = Backoff(patience=patience, silence=silence)
+    async with aclosing(Pool(shops, backoff, **{"probe": PROBE} | given)) as pool:
         yield pool
 
 
@@ -163,7 +222,7 @@ async def test_when_none_is_left_the_requests_wait_and_are_told_why(caplog: pyte
         for shop in shops:
             shop.error = None
         await asyncio.gather(*waiting)
-    told = [record.message for record in caplog.records if "no endpoint answers" in record.message]
+    told = [record.message for record in caplog.records if "no endpoint takes requests" in record.message]
     assert 2 <= len(told) <= 6
     assert "waiting up to 5 s more. a: not well; b: not well" in told[0]
 
@@ -190,20 +249,6 @@ async def test_patience_runs_out_once_for_all() -> None:
         assert (await pool(number("well"))).text == "only"
 
 
-async def test_a_request_that_only_fails_itself_ends_in_quarantine() -> None:
-    async def poisoned(request: Request) -> Reply:
-        raise Unreachable("refuses everything")
-
-    shop = Shop("only")
-    shop.error, shop.well = Unreachable("refuses everything"), True
-    async with pool_of(shop) as pool:
-        with pytest.raises(Quarantined, match="on trial"):
-            await Retrying(pool, QUICK)(number("poison"))
-        assert len(shop.asked) < 40
-        shop.error = None
-        assert (await pool(number("next"))).text == "only"
-
-
 @pytest.mark.parametrize("error", [RequestRefused("no"), Overloaded("not you"), UserError("key")])
 async def test_what_is_the_requests_own_goes_through(error: Exception) -> None:
     shop = Shop("only")
@@ -212,6 +257,199 @@ async def test_what_is_the_requests_own_goes_through(error: Exception) -> None:
         with pytest.raises(type(error)):
             await pool(number(1))
         assert pool.healthy == ["only"]
+
+
+@pytest.mark.parametrize("error", [RequestRefused("no"), ContextOverflow("too long")])
+async def test_an_endpoint_that_refuses_a_request_on_trial_is_alive(error: Exception) -> None:
+    shop = Shop("only")
+    shop.error, shop.well = Unreachable("still starting"), True
+    async with pool_of(shop) as pool:
+        waiting = asyncio.create_task(pool(number(1)))
+        while len(shop.asked) < 3:
+            await asyncio.sleep(0.001)
+        assert pool.healthy == []
+        shop.error = error
+        with pytest.raises(type(error)):
+            await waiting
+        assert pool.healthy == ["only"]
+
+
+# ---- what fails at one endpoint -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [Unavailable("500"), Barred("403"), KeyRefused("401")])
+async def test_what_fails_at_one_endpoint_is_tried_at_the_others(error: Exception) -> None:
+    sick, well = Shop("sick", 0.0), Shop("well", 0.002)
+    sick.error, sick.well = error, True
+    async with pool_of(sick, well, faults=3) as pool:
+        replies = await asyncio.gather(*(pool(number(n, f"talk {n % 4}")) for n in range(60)))
+        assert {reply.text for reply in replies} == {"well"}, "though the one that fails is the quickest"
+        assert "sick" not in pool.healthy
+    assert len(sick.asked) <= 60, "each at most once"
+
+
+async def test_what_fails_everywhere_is_given_back_after_one_try_each() -> None:
+    shops = Shop("a"), Shop("b"), Shop("c")
+    shops[0].error, shops[1].error, shops[2].error = Unavailable("500"), Barred("403"), Barred("404")
+    async with pool_of(*shops) as pool:
+        with pytest.raises(Unavailable, match="500"):  # worth another try, unlike the others
+            await pool(number(1))
+        assert [len(shop.asked) for shop in shops] == [1, 1, 1]
+
+
+# ---- endpoints that ask for time ------------------------------------------------------------------------------------
+
+
+async def test_an_endpoint_that_names_a_time_is_left_alone_by_all() -> None:
+    shop = Limited("only", refusals=[0.2])
+    async with pool_of(shop) as pool:
+        replies = await asyncio.gather(*(pool(number(n)) for n in range(200)))
+    assert len(replies) == 200
+    before = [moment for moment in shop.came if moment < shop.came[0] + 0.2]
+    assert len(before) == 64, "those that were sent at the same time; nobody of those who waited"
+    assert len(shop.came) == 201
+
+
+async def test_others_take_over_from_one_that_names_a_time(caplog: pytest.LogCaptureFixture) -> None:
+    limited, other = Limited("limited", 0.002, places=4, refusals=[60.0]), Limited("other", 0.002, places=4)
+    async with pool_of(limited, other) as pool, asyncio.timeout(5):
+        replies = await asyncio.gather(*(pool(number(n, f"talk {n}")) for n in range(80)))
+        assert len(limited.came) == 4, "not even those go there who were in its queue"
+        assert Counter(reply.text for reply in replies) == {"limited": 3, "other": 77}
+        assert pool.healthy == ["limited", "other"], "it is well"
+    told = [record.message for record in caplog.records if "left alone" in record.message]
+    assert len(told) == 1
+    assert re.fullmatch(r"endpoint limited is left alone for 6\d s, as it asked: too many", told[0])
+
+
+async def test_a_longer_time_than_patience_is_an_outage_once_all_is_in_that_was_sent() -> None:
+    shop = Limited("only", 0.05, refusals=[3600.0])
+    async with pool_of(shop) as pool:
+        begun = time.monotonic()
+        ends = await asyncio.gather(*(pool(number(n)) for n in range(100)), return_exceptions=True)
+        assert time.monotonic() - begun < 2.0
+    assert sum(isinstance(end, Reply) for end in ends) == 63, "they are paid for"
+    errors = [end for end in ends if not isinstance(end, Reply)]
+    assert {type(error) for error in errors} == {Outage}
+    assert re.match(
+        r"every endpoint asks for more time than the 5 s of --patience\. only: too many, left alone for 3\d\d\d s "
+        r"more, as it asked\. .*start the same command again",
+        str(errors[0]),
+    )
+
+
+async def test_waiting_for_a_time_that_was_named_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    shop = Limited("only", refusals=[0.2])
+    async with pool_of(shop, tell=0.05) as pool:
+        await pool(number(1))
+    told = [record.message for record in caplog.records]
+    assert 1 <= len(told) <= 4
+    assert "waiting up to 5 s more. only: too many, left alone for 0 s more, as it asked" in told[0]
+
+
+async def test_an_endpoint_that_never_stops_asking_for_time_is_an_outage() -> None:
+    shop = Limited("only", refusals=[0.05] * 100)
+    async with pool_of(shop, patience=0.4) as pool:
+        begun = time.monotonic()
+        ends = await asyncio.gather(*(pool(number(n)) for n in range(3)), return_exceptions=True)
+        assert {type(end) for end in ends} <= {Outage, Overloaded}
+        assert 0.2 <= time.monotonic() - begun < 2.0
+
+
+async def test_an_outage_that_ended_while_nobody_was_here_does_not_count() -> None:
+    shop = Limited("only", refusals=[0.05])
+    async with pool_of(shop, patience=0.2) as pool:
+        gone = asyncio.create_task(pool(number(1)))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0.3)
+        shop.refusals = [0.05]
+        assert (await pool(number(2))).text == "only", "it has waited for 0.05 s, not for longer than patience"
+
+
+# ---- requests that are refused and perhaps they alone ---------------------------------------------------------------
+
+
+async def test_a_request_that_is_refused_alone_is_given_back_while_there_is_time() -> None:
+    clock = iter(range(0, 1_000_000, 10))  # each refusal ten seconds after the last
+    shop = Limited("only", clock=lambda: next(clock))
+    async with pool_of(shop, patience=1.0) as pool:
+        begun = time.monotonic()
+        with pytest.raises(Quarantined, match="not for you"):  # no Outage: there is patience left to ask another
+            await Retrying(pool, QUICK)(number("poison"))
+        assert time.monotonic() - begun >= 0.5
+        assert (await pool(number("next"))).text == "only"
+
+
+# ---- endpoints that hang --------------------------------------------------------------------------------------------
+
+
+async def test_one_that_hangs_is_taken_out_and_what_it_had_goes_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
+    hangs, other = Shop("hangs", 60.0), Shop("other")
+    hangs.well = False
+    async with pool_of(hangs, other, silence=0.05) as pool, asyncio.timeout(5):
+        replies = await asyncio.gather(*(pool(number(n)) for n in range(20)))
+        assert {reply.text for reply in replies} == {"other"}
+        assert pool.healthy == ["other"]
+        assert hangs.inside == 0
+    assert re.search(
+        r"endpoint hangs is taken out: nothing came from hangs for \d+ s, and then: not well", caplog.text
+    )
+    assert hangs.checks >= 3
+
+
+async def test_the_only_one_that_hangs_is_waited_for() -> None:
+    shop = Shop("only", 60.0)
+    shop.well = False
+    async with pool_of(shop, silence=0.02) as pool, asyncio.timeout(5):
+        waiting = [asyncio.create_task(Retrying(pool, QUICK)(number(n))) for n in range(20)]
+        while pool.healthy:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        assert (shop.inside, len(shop.asked)) == (0, 20)
+        shop.seconds, shop.well = 0.001, True
+        assert {reply.text for reply in await asyncio.gather(*waiting)} == {"only"}
+
+
+async def test_a_long_reply_from_one_that_is_well_is_waited_for() -> None:
+    shop = Shop("only", 0.3)
+    async with pool_of(shop, silence=0.04) as pool:
+        replies = await asyncio.gather(*(pool(number(n)) for n in range(5)))
+    assert len(replies) == len(shop.asked) == 5
+    assert 2 <= shop.checks <= 8, "asked once in a while how it does"
+
+
+async def test_one_failed_check_does_not_cut_a_long_reply_off() -> None:
+    shop = Shop("only", 0.2)
+    shop.well = False
+    async with pool_of(shop, silence=0.02, probe=Backoff(first=0.03, longest=0.03)) as pool:
+        waiting = asyncio.create_task(pool(number(1)))
+        while not shop.checks:
+            await asyncio.sleep(0.001)
+        shop.well = True
+        await waiting
+    assert len(shop.asked) == 1
+
+
+async def test_who_is_cancelled_while_being_cut_off_stays_cancelled() -> None:
+    shop = Shop("only", 60.0)
+    shop.well = False
+    async with pool_of(shop, silence=0.01) as pool:
+        waiting = asyncio.create_task(pool(number(1)))
+        while pool.healthy:
+            await asyncio.sleep(0)
+        waiting.cancel()  # before it has seen that it was cut off
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_an_idle_pool_has_no_tasks() -> None:
+    shop = Shop("only")
+    async with pool_of(shop, silence=0.01) as pool:
+        await pool(number(1))
+        await asyncio.sleep(0.05)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert shop.checks == 0
 
 
 async def test_one_that_was_absent_from_the_start_joins_later() -> None:

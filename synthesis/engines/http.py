@@ -17,10 +17,14 @@ import aiohttp
 from synthesis.engines.failures import event_failure, failure, shown
 from synthesis.engines.key import Key
 from synthesis.engines.sse import EventReader
-from synthesis.errors import RequestRefused, Unavailable, Unreachable, UserError
+from synthesis.errors import NoSuchHost, RequestRefused, Unavailable, Unreachable, UserError
 
 _CONNECT_SECONDS = 10.0
-_NO_WAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # the request never left
+_NO_WAY: Mapping[type[Exception], type[Unavailable]] = {  # the request never left
+    aiohttp.ClientConnectorDNSError: NoSuchHost,
+    aiohttp.ClientConnectorError: Unreachable,
+    aiohttp.ConnectionTimeoutError: Unreachable,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Endpoint:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Not chained: aiohttp's errors carry the request's headers, and with them the key.
             trouble = shown(f"{type(error).__name__}: {error}", self.key)
-            kind = Unreachable if isinstance(error, _NO_WAY) else Unavailable
+            kind = next((kind for cause, kind in _NO_WAY.items() if isinstance(error, cause)), Unavailable)
         raise kind(f"{where}: {trouble}. Is the server up and reachable from here?")
 
     def _json(self, where: str, body: bytes) -> Any:
