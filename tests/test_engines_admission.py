@@ -80,7 +80,7 @@ class WindowMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def refuse(self, data: st.DataObject) -> None:
         serial, before = self.pick(data), self.window.size
-        self.window.refused(serial)
+        self.window.refused(serial, dear=data.draw(st.booleans()))
         first = serial >= self.cut
         least = min(before * (0.9 if first else 1.0), len(self.out))
         assert self.window.size == pytest.approx(max(1.0, least)), "a tenth once a round trip, and to what is out"
@@ -102,11 +102,27 @@ class WindowMachine(RuleBasedStateMachine):
     def bounded(self) -> None:
         assert 1.0 <= self.window.size <= 32
         assert self.window.out == len(self.out)
-        assert 1 / 8 <= self.window.gentle <= 4
+        assert 1 / 8 <= self.window.gentle <= 64
 
 
 WindowMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestWindow = WindowMachine.TestCase
+
+
+@pytest.mark.parametrize(("dear", "most"), [(False, 100), (True, 40)])
+def test_a_limit_is_probed_the_less_the_more_a_refusal_costs(dear: bool, most: int) -> None:
+    window, refused = Window(8, 64), 0
+    for _ in range(400):  # round trips, of which 8 requests each are taken
+        batch = []
+        while window.room:
+            batch.append(window.sent())
+        for serial in batch[8:]:
+            refused += 1
+            window.refused(serial, dear)
+        for serial in batch[:8]:
+            window.replied(serial)
+    assert window.size >= 7
+    assert 0 < refused <= most
 
 
 @given(st.floats(-5, 500), st.integers(-2, 100))
@@ -271,6 +287,15 @@ async def test_one_that_is_refused_for_long_while_others_are_answered_is_given_u
     assert 5 < picky.tries < others, "and it stands in nobody's way"
 
 
+async def test_one_that_is_refused_again_and_again_lets_the_others_go_first() -> None:
+    picky = Picky(refuses=20)
+    admitted = Admitted(picky, 4, backoff=QUICK)
+    poison = asyncio.create_task(admitted(number("poison")))
+    await asyncio.gather(*(admitted(number(n)) for n in range(200)))
+    assert 4 <= picky.tries <= 10, "not once for each reply"
+    assert await poison is SAID
+
+
 async def test_how_often_one_is_refused_says_nothing_as_long_as_there_is_patience() -> None:
     picky = Picky(refuses=60)
     end, _ = await among_others(picky, Backoff(busy_retries=5, first=0.001, longest=0.002, patience=60.0))
@@ -310,9 +335,6 @@ async def test_an_endpoint_that_refuses_everybody_is_not_the_requests_fault() ->
     assert all(isinstance(end, Unreachable) for end in ends)
     assert "refused everything for" in str(ends[0])
     assert hall.asked < 40, "one at a time once nothing is taken"
-    with pytest.raises(Unreachable):
-        await admitted(number("still"))
-    assert hall.asked < 41, "it has to answer somebody before it is asked again and again"
     hall.places = 1
     assert await admitted(number("again")) is SAID
 

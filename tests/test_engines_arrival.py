@@ -12,7 +12,7 @@ from synthesis.engine import CRITIC, GENERATOR
 from synthesis.engines.arrival import arrived
 from synthesis.engines.retry import Backoff
 from synthesis.errors import NoSuchHost, Overloaded, ParleyError, Unavailable, Unreachable, Unsupported, UserError
-from tests.test_engines_pool import Shop
+from tests.shops import Shop
 
 QUICK = Backoff(first=0.002, longest=0.005, patience=5.0)
 GONE, LOADING = Unreachable("connection refused"), Overloaded("503: loading the model")

@@ -72,14 +72,35 @@ async def test_while_others_are_answered_nothing_else_is_asked() -> None:
     assert not canaries(script)
 
 
-async def test_replies_from_before_it_failed_prove_nothing() -> None:
+@pytest.mark.parametrize("error", [Unavailable("500"), Barred("402")])
+async def test_replies_from_before_it_failed_prove_nothing(error: EngineError) -> None:
     sick = False
-    engine, _ = stack(lambda _: Unavailable("500") if sick else "hello")
+    engine, script = stack(lambda _: error if sick else "hello")
     for _ in range(3):
         await engine(FINE)
     sick = True
     with pytest.raises(Outage):
         await engine(POISON)
+    asked = {(request.prompt, request.max_new_tokens) for request in canaries(script)}
+    assert asked == {("fine", 8)}, "what was answered before"
+
+
+async def test_replies_from_before_the_first_fault_prove_nothing_either() -> None:
+    release = asyncio.Event()
+
+    async def reply(request: Request) -> Reply:
+        if request.prompt == "fine" and request.stage != "canary":
+            return Reply("hello", "eos_token", 1, 1)
+        await release.wait()
+        raise Unavailable("500")
+
+    engine = Canary(Retrying(reply, QUICK))
+    failing = asyncio.create_task(engine(POISON))
+    await asyncio.sleep(0.001)
+    await engine(FINE)
+    release.set()
+    with pytest.raises(Outage):
+        await failing
 
 
 async def test_one_canary_answers_for_all_that_fail_together() -> None:

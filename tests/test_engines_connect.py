@@ -88,6 +88,7 @@ async def test_nothing_there(unused_tcp_port: int, caplog: pytest.LogCaptureFixt
         async with connect(url, environ=NONE, backoff=impatient):
             pass
     assert f"waiting for {url}: GET {url}/info: ClientConnectorError" in caplog.text
+    assert "/v1/models" not in caplog.text, "where no connection is taken, no other dialect is tried"
 
 
 @pytest.mark.parametrize("fault", [Fault(path="/info", status=503), Fault(path="/info", reset=True)])

@@ -7,23 +7,19 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from synthesis.engine import CRITIC, GENERATOR, Reply, Request
-from synthesis.engines.admission import Admitted
-from synthesis.engines.connect import connect, connect_roles
+from synthesis.engine import Reply, Request
+from synthesis.engines.canary import HARMLESS
 from synthesis.engines.pool import Pool
 from synthesis.engines.retry import Backoff, Retrying
-from synthesis.engines.roles import Roles
-from synthesis.engines.scripted import Scripted
 from synthesis.errors import (
     Barred,
     ContextOverflow,
-    EngineError,
     KeyRefused,
     Outage,
     Overloaded,
@@ -33,100 +29,19 @@ from synthesis.errors import (
     Unreachable,
     UserError,
 )
-from tests.fake_tgi import MODEL, FakeTgi, Fault
-
-PROBE = Backoff(first=0.002, longest=0.01)
-QUICK = Backoff(retries=4, first=0.001, longest=0.01, patience=5.0)
-NONE: dict[str, str] = {}
+from tests.shops import QUICK, Limited, Shop
 
 
 def number(value: int | str, conversation: str | None = None) -> Request:
     return Request(stage="test", prompt=f"number {value}", max_new_tokens=5, conversation=conversation)
 
 
-class Shop:
-    """A member: answers after `seconds`, unless `error` is set; `well`: what the check says."""
-
-    def __init__(self, url: str, seconds: float = 0.001) -> None:
-        self.url, self.seconds = url, seconds
-        self.error: Exception | None = None
-        self.well: bool | None = None  # None: well when there is no error
-        self.asked: list[Request] = []
-        self.checks = self.inside = 0
-        self.held_until = 0.0
-        self.flushed: list[str] = []
-
-    @property
-    def load(self) -> float:
-        return float(self.inside)
-
-    async def __call__(self, request: Request) -> Reply:
-        self.asked.append(request)
-        self.inside += 1
-        try:
-            await asyncio.sleep(self.seconds)
-        finally:
-            self.inside -= 1
-        if self.error is not None:
-            raise self.error
-        return Reply(self.url, "eos_token", 1, 1)
-
-    async def check(self) -> None:
-        self.checks += 1
-        if not (self.error is None if self.well is None else self.well):
-            raise Unavailable("not well")
-
-    def flush(self, error: EngineError) -> None:
-        self.flushed.append(str(error))
-
-
-class Limited(Shop):
-    """A member that admits as a host does. `refusals`: the times that it names, one for each that is refused.
-
-    Whoever asks for "poison" is refused in any case.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        seconds: float = 0.001,
-        places: int = 64,
-        refusals: Sequence[float] = (),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(url, seconds)
-        self.refusals, self.came = list(refusals), list[float]()
-        self.admitted = Admitted(self._answer, places, backoff=QUICK, clock=clock)
-
-    @property
-    def load(self) -> float:
-        return self.admitted.load
-
-    async def __call__(self, request: Request) -> Reply:
-        self.held_until = self.admitted.held_until
-        try:
-            return await self.admitted(request)
-        finally:
-            self.held_until = self.admitted.held_until
-
-    async def _answer(self, request: Request) -> Reply:
-        self.came.append(time.monotonic())
-        if "poison" in str(request.prompt):
-            raise Overloaded("not for you")
-        if self.refusals:
-            error = Overloaded("too many", self.refusals.pop())
-            await asyncio.sleep(0)
-            raise error
-        return await super().__call__(request)
-
-    def flush(self, error: EngineError) -> None:
-        self.admitted.flush(error)
-
-
 @asynccontextmanager
-async def pool_of(*shops: Shop, patience: float = 5.0, silence: float = 60.0, **given: Any) -> AsyncIterator[Pool]:
-    backoff = Backoff(patience=patience, silence=silence)
-    async with aclosing(Pool(shops, backoff, **{"probe": PROBE} | given)) as pool:
+async def pool_of(
+    *shops: Shop, patience: float = 5.0, silence: float = 60.0, first: float = 0.002, **given: Any
+) -> AsyncIterator[Pool]:
+    backoff = Backoff(first=first, longest=0.03, patience=patience, silence=silence)
+    async with aclosing(Pool(shops, backoff, **given)) as pool:
         yield pool
 
 
@@ -199,16 +114,43 @@ async def test_faults_in_a_row_take_one_out_and_faults_here_and_there_do_not() -
         assert pool.healthy == ["only"]
 
 
-async def test_one_request_at_a_time_is_risked_on_trial() -> None:
-    shop = Shop("only", 0.005)
-    shop.error, shop.well = Unreachable("still starting"), True
-    async with pool_of(shop) as pool:
-        waiting = [asyncio.create_task(pool(number(n))) for n in range(50)]
-        await asyncio.sleep(0.06)
-        assert 50 < len(shop.asked) < 65, "all were under way when it went; since then one after the other"
+async def test_no_request_is_risked_at_an_endpoint_that_only_says_that_it_is_well() -> None:
+    shop = Shop("only")
+    shop.error, shop.well = Unavailable("500"), True
+    async with pool_of(shop, faults=3) as pool:
+        waiting = [asyncio.create_task(Retrying(pool, QUICK)(number(n))) for n in range(50)]
+        while shop.checks < 5:
+            await asyncio.sleep(0.001)
+        assert not any(task.done() for task in waiting)
         shop.error = None
         assert {reply.text for reply in await asyncio.gather(*waiting)} == {"only"}
-    assert len(shop.asked) < 120
+    tried = [request for request in shop.asked if request.stage == "canary"]
+    assert {request.prompt for request in tried} == {HARMLESS}
+    assert 4 <= len(tried) <= shop.checks
+    assert len(shop.asked) == len(tried) + 100, "each of the run once before it was out, and once after"
+
+
+@pytest.mark.parametrize(("answer", "back"), [(RequestRefused("422"), True), (Barred("403"), False)])
+async def test_a_plain_request_that_is_refused_as_invalid_shows_life(answer: Exception, back: bool) -> None:
+    shop = Shop("only")
+    shop.error, shop.well = Unavailable("500"), True
+    async with pool_of(shop, faults=1, patience=0.2) as pool:
+        with pytest.raises(Unavailable):
+            await pool(number(1))
+        shop.error = answer
+        with pytest.raises(type(answer) if back else Outage):
+            await pool(number(2))
+
+
+async def test_a_plain_request_that_is_not_answered_in_time_shows_none() -> None:
+    shop = Shop("only")
+    shop.error = Unavailable("500")
+    async with pool_of(shop, faults=1, silence=0.02, patience=0.3) as pool:
+        with pytest.raises(Unavailable):
+            await pool(number(1))
+        shop.seconds, shop.error = 60.0, None
+        with pytest.raises(Outage, match=r"no reply to a plain request in 0\.02 s"):
+            await pool(number(2))
 
 
 async def test_when_none_is_left_the_requests_wait_and_are_told_why(caplog: pytest.LogCaptureFixture) -> None:
@@ -242,10 +184,8 @@ async def test_patience_runs_out_once_for_all() -> None:
         assert len(shop.asked) == 20
         shop.error = None
         async with asyncio.timeout(5):
-            while not shop.asked[20:]:
-                await asyncio.sleep(0.005)
-                if (await asyncio.gather(pool(number("back")), return_exceptions=True))[0] is not None:
-                    continue
+            while not pool.healthy:
+                await asyncio.sleep(0.001)
         assert (await pool(number("well"))).text == "only"
 
 
@@ -260,18 +200,14 @@ async def test_what_is_the_requests_own_goes_through(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", [RequestRefused("no"), ContextOverflow("too long")])
-async def test_an_endpoint_that_refuses_a_request_on_trial_is_alive(error: Exception) -> None:
+async def test_what_is_refused_as_invalid_is_answered(error: Exception) -> None:
     shop = Shop("only")
-    shop.error, shop.well = Unreachable("still starting"), True
-    async with pool_of(shop) as pool:
-        waiting = asyncio.create_task(pool(number(1)))
-        while len(shop.asked) < 3:
-            await asyncio.sleep(0.001)
-        assert pool.healthy == []
-        shop.error = error
-        with pytest.raises(type(error)):
-            await waiting
-        assert pool.healthy == ["only"]
+    async with pool_of(shop, faults=3) as pool:
+        for _ in range(9):
+            for shop.error in (Unavailable("500"), Unavailable("500"), error):
+                with pytest.raises(type(shop.error)):
+                    await pool(number(1))
+        assert pool.healthy == ["only"], "never three faults in a row"
 
 
 # ---- what fails at one endpoint -------------------------------------------------------------------------------------
@@ -323,19 +259,44 @@ async def test_others_take_over_from_one_that_names_a_time(caplog: pytest.LogCap
 
 
 async def test_a_longer_time_than_patience_is_an_outage_once_all_is_in_that_was_sent() -> None:
-    shop = Limited("only", 0.05, refusals=[3600.0])
-    async with pool_of(shop) as pool:
-        begun = time.monotonic()
-        ends = await asyncio.gather(*(pool(number(n)) for n in range(100)), return_exceptions=True)
-        assert time.monotonic() - begun < 2.0
-    assert sum(isinstance(end, Reply) for end in ends) == 63, "they are paid for"
-    errors = [end for end in ends if not isinstance(end, Reply)]
-    assert {type(error) for error in errors} == {Outage}
+    shop, ends = Limited("only", 0.05, refusals=[3600.0]), list[Reply | Outage]()
+
+    async def ask(pool: Pool, n: int) -> None:
+        try:
+            ends.append(await pool(number(n)))
+        except Outage as error:
+            ends.append(error)
+
+    async with pool_of(shop) as pool, asyncio.timeout(4):
+        await asyncio.gather(*(ask(pool, n) for n in range(100)))
+    assert [type(end) for end in ends] == [Reply] * 63 + [Outage] * 37, "they are paid for"
     assert re.match(
-        r"every endpoint asks for more time than the 5 s of --patience\. only: too many, left alone for 3\d\d\d s "
-        r"more, as it asked\. .*start the same command again",
-        str(errors[0]),
+        r"every endpoint asks for more time than is left of the 5 s of --patience\. only: too many, left alone for "
+        r"3\d\d\d s more, as it asked\. .*start the same command again",
+        str(ends[-1]),
     )
+
+
+async def test_one_that_is_out_is_not_looked_at_before_the_time_that_it_names() -> None:
+    shop, begun = Shop("only"), time.monotonic()
+    shop.error, shop.unwell = Unavailable("500"), [Overloaded("starting", 0.15), Overloaded("starting", 0.15)]
+    async with pool_of(shop, faults=1) as pool:
+        with pytest.raises(Unavailable):
+            await pool(number(1))
+        shop.error = None
+        await pool(number(2))
+    assert time.monotonic() - begun >= 0.3
+    assert shop.checks == 3
+
+
+async def test_one_that_is_always_told_to_wait_while_others_are_answered_is_given_up() -> None:
+    shop = Limited("only", poison=Overloaded("too large", 0.002))
+    async with pool_of(shop, patience=0.2) as pool, asyncio.timeout(10):
+        poison = asyncio.create_task(Retrying(pool, QUICK)(number("poison")))
+        while not poison.done():
+            await pool(number("other"))
+        with pytest.raises(Quarantined, match="too large"):
+            await poison
 
 
 async def test_waiting_for_a_time_that_was_named_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -352,7 +313,7 @@ async def test_an_endpoint_that_never_stops_asking_for_time_is_an_outage() -> No
     async with pool_of(shop, patience=0.4) as pool:
         begun = time.monotonic()
         ends = await asyncio.gather(*(pool(number(n)) for n in range(3)), return_exceptions=True)
-        assert {type(end) for end in ends} <= {Outage, Overloaded}
+        assert {type(end) for end in ends} == {Outage}
         assert 0.2 <= time.monotonic() - begun < 2.0
 
 
@@ -370,14 +331,13 @@ async def test_an_outage_that_ended_while_nobody_was_here_does_not_count() -> No
 # ---- requests that are refused and perhaps they alone ---------------------------------------------------------------
 
 
-async def test_a_request_that_is_refused_alone_is_given_back_while_there_is_time() -> None:
+async def test_a_request_that_is_refused_though_nobody_else_is_here_ends_in_quarantine() -> None:
     clock = iter(range(0, 1_000_000, 10))  # each refusal ten seconds after the last
-    shop = Limited("only", clock=lambda: next(clock))
-    async with pool_of(shop, patience=1.0) as pool:
-        begun = time.monotonic()
-        with pytest.raises(Quarantined, match="not for you"):  # no Outage: there is patience left to ask another
+    shop, begun = Limited("only", clock=lambda: next(clock)), time.monotonic()
+    async with pool_of(shop, patience=0.2) as pool:
+        with pytest.raises(Quarantined, match="not for you"):  # no Outage: in between something harmless is answered
             await Retrying(pool, QUICK)(number("poison"))
-        assert time.monotonic() - begun >= 0.5
+        assert time.monotonic() - begun >= 0.2
         assert (await pool(number("next"))).text == "only"
 
 
@@ -416,19 +376,49 @@ async def test_a_long_reply_from_one_that_is_well_is_waited_for() -> None:
     async with pool_of(shop, silence=0.04) as pool:
         replies = await asyncio.gather(*(pool(number(n)) for n in range(5)))
     assert len(replies) == len(shop.asked) == 5
-    assert 2 <= shop.checks <= 8, "asked once in a while how it does"
+    assert 1 <= shop.checks <= 8, "asked once in a while how it does"
 
 
 async def test_one_failed_check_does_not_cut_a_long_reply_off() -> None:
     shop = Shop("only", 0.2)
     shop.well = False
-    async with pool_of(shop, silence=0.02, probe=Backoff(first=0.03, longest=0.03)) as pool:
+    async with pool_of(shop, silence=0.02, first=0.03) as pool:
         waiting = asyncio.create_task(pool(number(1)))
         while not shop.checks:
             await asyncio.sleep(0.001)
         shop.well = True
         await waiting
     assert len(shop.asked) == 1
+
+
+async def test_one_that_answers_meanwhile_does_not_hang() -> None:
+    shop = Shop("only", 60.0)
+    shop.well = False
+    async with pool_of(shop, silence=0.02, first=0.03) as pool:
+        hanging = asyncio.create_task(pool(number(1)))
+        while not shop.checks:
+            await asyncio.sleep(0.001)
+        shop.seconds = 0.001
+        await pool(number(2))
+        checks = shop.checks
+        while shop.checks < checks + 1:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        assert pool.healthy == ["only"], "three checks in a row count, with nothing else in between"
+        hanging.cancel()
+        await asyncio.gather(hanging, return_exceptions=True)
+
+
+async def test_who_had_only_waited_at_one_that_hangs_has_not_failed() -> None:
+    shop = Limited("only", 60.0, places=2)
+    shop.well = False
+    async with pool_of(shop, silence=0.02) as pool, asyncio.timeout(5):
+        asked = [asyncio.create_task(pool(number(n))) for n in range(6)]
+        while pool.healthy:
+            await asyncio.sleep(0.001)
+        shop.seconds, shop.well = 0.001, True
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(end) for end in ends] == [Unavailable] * 2 + [Reply] * 4
 
 
 async def test_who_is_cancelled_while_being_cut_off_stays_cancelled() -> None:
@@ -463,116 +453,3 @@ async def test_one_that_was_absent_from_the_start_joins_later() -> None:
         async with asyncio.timeout(5):
             while len(pool.healthy) < 2:
                 await pool(number("x"))
-
-
-# ---- over HTTP ------------------------------------------------------------------------------------------------------
-
-
-async def test_endpoints_share_the_work() -> None:
-    async with (
-        FakeTgi(latency=0.01) as first,
-        FakeTgi(latency=0.01) as second,
-        connect(first.url, second.url, environ=NONE) as (engine, info),
-    ):
-        await asyncio.gather(*(engine(number(n)) for n in range(60)))
-        assert info.model == MODEL
-    assert len(first.asked("/generate")) == len(second.asked("/generate")) == 30
-
-
-async def test_the_endpoints_of_a_role_must_serve_one_model() -> None:
-    async with (
-        FakeTgi(dialects=("openai",), models=("org/one",)) as first,
-        FakeTgi(dialects=("openai",), models=("org/two",)) as second,
-    ):
-        with pytest.raises(UserError, match=r"serves 'org/two', http://.* has 'org/one'.*--critic-endpoint"):
-            async with connect(first.url, second.url, environ=NONE):
-                pass
-
-
-async def test_one_of_two_dies_and_nothing_is_lost() -> None:
-    async with FakeTgi(latency=0.01) as stays:
-        dies = FakeTgi(latency=0.01)
-        await dies.__aenter__()
-        async with connect(stays.url, dies.url, environ=NONE, backoff=QUICK) as (engine, _):
-            tasks = [asyncio.create_task(engine(number(n))) for n in range(200)]
-            await asyncio.sleep(0.02)
-            await dies.__aexit__()
-            replies = await asyncio.gather(*tasks)
-    assert len(replies) == 200
-    assert dies.asked("/generate")
-    assert len(dies.asked("/generate")) < 120
-
-
-async def test_an_absent_endpoint_does_not_stop_the_start(unused_tcp_port: int, caplog: Any) -> None:
-    absent = f"http://127.0.0.1:{unused_tcp_port}"
-    async with FakeTgi() as server, connect(absent, server.url, environ=NONE, backoff=QUICK) as (engine, info):
-        assert info.model == MODEL
-        await engine(number(1))
-        assert f"endpoint {absent} does not answer; it is left out until it does" in caplog.text
-        async with FakeTgi(port=unused_tcp_port) as late, asyncio.timeout(20):
-            while not late.asked("/generate"):
-                await engine(number(2))
-                await asyncio.sleep(0.01)
-
-
-async def test_an_endpoint_that_comes_back_with_another_model_stays_out(unused_tcp_port: int) -> None:
-    async with FakeTgi(models=("org/one",), dialects=("openai",)) as stays:
-        dies = FakeTgi(models=("org/one",), dialects=("openai",), port=unused_tcp_port)
-        await dies.__aenter__()
-        async with connect(stays.url, dies.url, environ=NONE, backoff=QUICK) as (engine, _):
-            await dies.__aexit__()
-            await asyncio.gather(*(engine(number(n)) for n in range(10)))
-            async with FakeTgi(models=("org/two",), dialects=("openai",), port=unused_tcp_port) as other:
-                async with asyncio.timeout(20):
-                    while not any(request.path == "/v1/models" for request in other.requests):
-                        await asyncio.sleep(0.01)
-                await asyncio.gather(*(engine(number(n)) for n in range(10)))
-                assert not other.asked("/v1/completions")
-
-
-# ---- roles ----------------------------------------------------------------------------------------------------------
-
-
-async def test_each_role_is_asked_at_its_own_endpoints() -> None:
-    async with (
-        FakeTgi() as writer,
-        FakeTgi(models=("org/judge",), dialects=("openai",)) as judge,
-        connect_roles({GENERATOR: [writer.url], CRITIC: [judge.url]}, environ=NONE) as (engine, infos),
-    ):
-        await engine(Request("generation", 5, prompt="write"))
-        await engine(Request("toxicity", 5, messages=(("user", "judge"),), role="critic"))
-    assert (infos[GENERATOR].model, infos[CRITIC].model) == (MODEL, "org/judge")
-    assert [body["inputs"] for body in writer.asked("/generate")] == ["write"]
-    assert len(judge.asked("/v1/chat/completions")) == 1
-
-
-async def test_roles_at_one_endpoint_share_its_window() -> None:
-    async with (
-        FakeTgi(latency=0.01, max_concurrent_requests=2) as server,
-        connect_roles({GENERATOR: [server.url], CRITIC: [server.url + "/v1"]}, environ=NONE) as (engine, _),
-    ):
-        roles = ("generator", "critic")
-        await asyncio.gather(*(engine(Request("t", 5, prompt=f"{n}", role=role)) for n in range(5) for role in roles))
-    assert server.most_at_once == 2
-
-
-async def test_a_role_that_nobody_plays_is_named() -> None:
-    with pytest.raises(ValueError, match="stage 'x': no role 'judge'; there are generator"):
-        await Roles({"generator": Scripted(["hello"])})(Request("x", 5, prompt="p", role="judge"))
-
-
-async def test_health_is_asked_where_there_is_such_a_thing() -> None:
-    down = Fault(path="/health", status=503)
-    async with (
-        FakeTgi(faults=[down], health=True) as server,
-        connect(server.url, environ=NONE, backoff=QUICK) as (
-            engine,
-            _,
-        ),
-    ):
-        server.faults += [Fault(reset=True)] * 12
-        ends = await asyncio.gather(*(engine(number(n)) for n in range(12)))
-        assert len(ends) == 12
-    paths = [request.path for request in server.requests]
-    assert "/health" in paths
-    assert not server.faults

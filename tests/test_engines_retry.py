@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.engine import Request
-from synthesis.engines.retry import Backoff, Retrying
+from synthesis.engines.retry import Backoff, Refusals, Retrying
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import (
     ContextOverflow,
@@ -58,6 +58,20 @@ async def test_what_will_stay_wrong_is_asked_once(error: EngineError) -> None:
         await Retrying(script, QUICK)(ASKED)
     assert caught.value is error
     assert len(script.requests) == 1
+
+
+def test_a_request_is_given_up_that_was_passed_over_often_and_for_long() -> None:
+    now = 0.0
+    refusals = Refusals(Backoff(busy_retries=2, patience=10.0), lambda: now)
+    assert not refusals.add(5)
+    now = 100.0
+    assert not refusals.add(5), "nobody was answered in between"
+    assert not refusals.add(6), "for long, but not often"
+    assert refusals.add(7)
+    refusals = Refusals(Backoff(busy_retries=2, patience=10.0), lambda: now)
+    assert not any(refusals.add(replies) for replies in range(50)), "often, but not for long"
+    now = 110.0
+    assert refusals.add(50)
 
 
 @given(st.integers(1, 400), st.floats(0.01, 10), st.floats(0.01, 100))

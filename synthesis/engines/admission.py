@@ -29,9 +29,10 @@ from synthesis.errors import EngineError, Overloaded, Unreachable
 
 _KEEP = 0.9
 _GENTLE = 4.0  # windows of replies between two probes of a limit that has held several times
+_DEAR = 64.0  # the same where each refused probe costs everybody the time that the server names
 _EAGER = 1 / 8
 _SPREAD = 0.1  # of a time that the server named: so much later, at most, do we come, and not all at once
-_SUSPECT = 3  # refusals of one request, others being answered, until it lets these go first
+_SUSPECT = 3  # refusals of one request, others being answered, until it lets these go first for a while
 _NAP = 2.0
 STUBBORN_SECONDS = 5.0
 """An endpoint that has refused everybody for so long is passed over."""
@@ -86,16 +87,16 @@ class Window:
             return min(1.0, known - self.size)
         return min(1.0, 1 / (self.size * self.gentle))
 
-    def refused(self, serial: int) -> None:
+    def refused(self, serial: int, dear: bool = False) -> None:
         """Shrinks to nine tenths, once a round trip, and in any case to what the server is working on.
 
         What was sent before the last decrease says nothing against the window since. But with every refusal of a burst
-        that comes in, what is still out is nearer to what the server has taken.
+        that comes in, what is still out is nearer to what the server has taken. `dear`: the server named a time.
         """
         self._out.discard(serial)
         if serial >= self._cut:
             self.size *= _KEEP
-            self.gentle = min(_GENTLE, max(1.0, self.gentle) * 2)
+            self.gentle = min(_DEAR if dear else _GENTLE, max(1.0, self.gentle) * 2)
             self._cut = self._next
         self.size = max(1.0, min(self.size, len(self._out)))
         self.ceiling = len(self._out) + 1.0 if self._out else self.ceiling
@@ -130,7 +131,6 @@ class Admitted:
         self._queue: list[tuple[int, asyncio.Future[int]]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._refusing_since: float | None = None
-        self._stubborn = False  # it refused everybody for so long, and has answered nobody since
         self._pauses = 0
 
     @property
@@ -145,10 +145,16 @@ class Admitted:
             if not turn.done():
                 turn.set_exception(error)
 
+    def restart(self, error: EngineError) -> None:
+        """Sends them away and goes on from one at a time: the server was gone, and perhaps one request was why."""
+        self.flush(error)
+        self.window.size = 1.0
+        self._refusing_since, self._pauses = None, 0
+
     async def __call__(self, request: Request) -> Reply:
         """Raises Overloaded with the time that the server named, Overloaded without for a request that is refused for
         long while others are answered, Unreachable when the endpoint refuses everybody, and what the engine raises."""
-        if self._refusing_since is not None and not (self._stubborn or self._queue or self.window.out):
+        if self._refusing_since is not None and not (self._queue or self.window.out):
             self._refusing_since, self._pauses = None, 0  # it was not asked since: that is over
         ticket, refusals = next(self._tickets), None
         while True:
@@ -162,17 +168,15 @@ class Admitted:
                 if refusals.add(self.window.replies):
                     self._dispatch()
                     raise
-                if not self.window.out or refusals.passed_over > _SUSPECT:
-                    ticket = next(
-                        self._tickets
-                    )  # behind those who wait now: if only this one is refused, they are not
+                if not self.window.out:  # behind those who wait now: if only this one is refused, they are not
+                    ticket = next(self._tickets)
             except BaseException:
                 self.window.lost(serial)
                 self._dispatch()
                 raise
             else:
                 self.window.replied(serial)
-                self._refusing_since, self._stubborn, self._pauses = None, False, 0
+                self._refusing_since, self._pauses = None, 0
                 if self._queue:
                     self._dispatch()
                 return reply
@@ -205,7 +209,7 @@ class Admitted:
 
     def _refuse(self, serial: int, error: Overloaded) -> None:
         """Takes note of a refusal. While replies are due, the next one tells when to go on, otherwise the clock."""
-        self.window.refused(serial)
+        self.window.refused(serial, dear=bool(error.retry_after))
         now = self._clock()
         if error.retry_after:
             self.held_until = max(self.held_until, now + error.retry_after * random.uniform(1.0, 1.0 + _SPREAD))
@@ -214,10 +218,9 @@ class Admitted:
         if self.window.out:
             return
         self._refusing_since = now if self._refusing_since is None else self._refusing_since
-        self._stubborn = self._stubborn or now - self._refusing_since >= STUBBORN_SECONDS
-        if self._stubborn:
+        if now - self._refusing_since >= STUBBORN_SECONDS:
             gone = Unreachable(f"{error}; it has refused everything for {now - self._refusing_since:.0f} s")
-            self.flush(gone)
+            self.restart(gone)
             raise gone from error
         self._pauses += 1
         if self._alarm is None:

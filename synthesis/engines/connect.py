@@ -7,7 +7,6 @@ out: the dialect, `Admitted` (how many at a time), `Pool` (which endpoint), `Rol
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -27,7 +26,6 @@ from synthesis.engines.retry import Backoff, Retrying
 from synthesis.engines.roles import Roles
 from synthesis.engines.traffic import Traffic
 
-_LOG = logging.getLogger(__name__)
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
 """Seconds, seconds, probes, milliseconds: what is on its way to a machine that is gone fails in two minutes."""
 
@@ -67,7 +65,7 @@ async def connect_roles(
     backoff = backoff or Backoff()
     named = {role: tuple(dict.fromkeys(map(base_url, each))) for role, each in urls.items()}
     everybody = {base_url(url): url for each in urls.values() for url in each}
-    connector = aiohttp.TCPConnector(limit=(concurrency + 1) * len(everybody), socket_factory=_socket)
+    connector = aiohttp.TCPConnector(limit=(concurrency + 2) * len(everybody), socket_factory=_socket)
     async with AsyncExitStack() as stack:
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         await stack.enter_async_context(session)
@@ -94,7 +92,6 @@ async def connect_roles(
             pools[each] = await stack.enter_async_context(aclosing(pool))
             for url in each:
                 if url in absent:
-                    _LOG.warning("endpoint %s does not answer; it is left out until it does", url)
                     pool.exclude(url, absent[url])
         engine = Roles({role: pools[each] for role, each in named.items()})
         yield Canary(Retrying(engine, backoff, models_of(infos))), infos

@@ -57,6 +57,7 @@ class Host:
         }
         self._speakers = speakers if dialect is None else {dialect: speakers[dialect]}
         self._models, self._concurrency, self._backoff, self._traffic = models, concurrency, backoff, traffic
+        self._engine: Engine | None = None
         self._admitted: Admitted | None = None
         self.infos: dict[str, Info] = {}
         self.expected: dict[str, Info] = {}
@@ -71,16 +72,22 @@ class Host:
         """When the time is over (monotonic) for which it asked to be left alone."""
         return self._admitted.held_until if self._admitted else 0.0
 
-    def flush(self, error: EngineError) -> None:
-        """Sends those away who wait here for a place."""
+    def restart(self, error: EngineError) -> None:
+        """Sends those away who wait here for a place, and lets the next ones in slowly."""
         if self._admitted:
-            self._admitted.flush(error)
+            self._admitted.restart(error)
 
     async def __call__(self, request: Request) -> Reply:
         """Raises as `Admitted` and the dialect do."""
         if self._admitted is None:
             raise Unreachable(f"{self.url}: has not answered yet")
         return await self._admitted(request)
+
+    async def try_out(self, request: Request) -> Reply:
+        """The reply to a request that does not wait for a place. Raises as the dialect does."""
+        if self._engine is None:
+            raise Unreachable(f"{self.url}: has not answered yet")
+        return await self._engine(request)
 
     async def check(self) -> None:
         """Raises EngineError unless the endpoint is well and serves what it did; UserError for another model."""
@@ -98,6 +105,8 @@ class Host:
     async def _meet(self) -> None:
         """Finds out what is there. Raises Overloaded and Unavailable, worth another try, Unsupported, or UserError."""
         dialect, infos = await self._answering()
+        if self._admitted is not None:  # another pool was quicker
+            return
         for role, info in infos.items():
             if self._models[role] not in (None, info.model):
                 raise UserError(
@@ -108,8 +117,8 @@ class Host:
         limits = [info.max_concurrent_requests for info in infos.values() if info.max_concurrent_requests]
         voices = {role: speakers[name] for role, name in self._models.items()}
         engine: Engine = next(iter(voices.values())) if len(set(voices.values())) == 1 else Roles(voices)
-        tried = engine if self._traffic is None else Observed(engine, self._traffic)
-        self._admitted = Admitted(tried, min([self._concurrency, *limits]), backoff=self._backoff)
+        self._engine = engine if self._traffic is None else Observed(engine, self._traffic)
+        self._admitted = Admitted(self._engine, min([self._concurrency, *limits]), backoff=self._backoff)
         self._speakers, self.infos = {dialect: speakers}, infos
 
     def _compare(self, found: Mapping[str, Info]) -> None:

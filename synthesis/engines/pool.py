@@ -1,8 +1,8 @@
 """Pool: several endpoints as one. A request goes where most room is, a conversation to where its prefix is cached.
 
 An endpoint that cannot be reached, that fails several times in a row, or that says nothing for long and does not pass
-a check either, is taken out and looked at again and again, later each time. Once it passes the check it gets one
-request on trial; with an answer everybody may go there again. An endpoint that asks for time is left alone for so
+a check either, is taken out and looked at again and again, later each time. It is in again once it passes the check
+and answers something harmless: no request of the run is risked. An endpoint that asks for time is left alone for so
 long. What fails at one endpoint is tried at the others. With none left the requests wait, up to `patience`. Then the
 run stops, to go on when it is started again.
 """
@@ -15,9 +15,10 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from synthesis.engine import Reply, Request
+from synthesis.engines.canary import harmless
 from synthesis.engines.retry import Backoff, Refusals
 from synthesis.errors import (
     Barred,
@@ -38,7 +39,7 @@ FAULTS = 10
 TELL_SECONDS = 10.0
 _CHECKS = 3  # so many in a row must fail before an endpoint counts as gone that only said nothing
 _CONVERSATIONS = 65_536  # remembered; the one that was quiet for longest is forgotten
-_PROBE = Backoff(first=0.5, longest=5.0)
+_LOOK_SECONDS = 5.0  # from one look at an endpoint that is out to the next, at most
 
 
 class Member(Protocol):
@@ -63,20 +64,23 @@ class Member(Protocol):
         """Raises ParleyError unless the endpoint is ready to be asked."""
         ...
 
-    def flush(self, error: EngineError) -> None:
-        """Sends those away who wait there for a place."""
+    async def try_out(self, request: Request) -> Reply:
+        """The reply to a request that does not wait for a place."""
+        ...
+
+    def restart(self, error: EngineError) -> None:
+        """Sends those away who wait there for a place, and lets the next ones in slowly."""
         ...
 
 
 class _Place:
-    """A member and how it does: in, out, or on trial with one request."""
+    """A member and how it does."""
 
     def __init__(self, member: Member) -> None:
         self.member = member
-        self.state: Literal["in", "out", "trial"] = "in"
+        self.out = False
         self.here: dict[asyncio.Task[Any], int] = {}  # who is there, and how often they had been cancelled before
         self.cut: set[asyncio.Task[Any]] = set()  # those of them that were called back
-        self.trial: asyncio.Task[Any] | None = None  # the one on trial
         self.heard = 0.0  # when something came from there, or was first sent
         self.faults = self.failed_probes = 0
         self.error = "not asked yet"
@@ -86,12 +90,11 @@ class _Place:
 
     def open(self, now: float) -> bool:
         """Whether a request may go there."""
-        fit = self.state == "in" or (self.state == "trial" and self.trial is None)
-        return fit and self.member.held_until <= now
+        return not self.out and self.member.held_until <= now
 
-    def reserve(self) -> tuple[bool, float]:
-        """The less, the sooner a request should go there: trials first, then where most room is."""
-        return self.state != "trial", self.member.load
+
+def _load(place: _Place) -> float:
+    return place.member.load
 
 
 class Pool:
@@ -107,14 +110,15 @@ class Pool:
         *,
         faults: int = FAULTS,
         tell: float = TELL_SECONDS,
-        probe: Backoff = _PROBE,
     ) -> None:
         self._places = [_Place(member) for member in members]
         self._backoff = backoff or Backoff()
         self._patience, self._silence = self._backoff.patience, self._backoff.silence
-        self._faults, self._tell, self._probe = faults, tell, probe
+        self._faults, self._tell = faults, tell
         self._homes: OrderedDict[str, _Place] = OrderedDict()
         self._changed = asyncio.Event()
+        self._asked: Request | None = None
+        self._sample: Request | None = None  # what was answered last
         self._waiting = self._replies = 0
         self._gone_since: float | None = None
         self._told = 0.0
@@ -123,7 +127,7 @@ class Pool:
     @property
     def healthy(self) -> list[str]:
         """Addresses of the endpoints that are in."""
-        return [place.member.url for place in self._places if place.state == "in"]
+        return [place.member.url for place in self._places if not place.out]
 
     def exclude(self, url: str, error: ParleyError) -> None:
         """Starts with this endpoint out: it was not there when the others were."""
@@ -145,6 +149,7 @@ class Pool:
         failed: tuple[_Place, ...] = ()
         fault: EngineError | UserError | None = None
         refusals: Refusals | None = None
+        self._asked = request
         if self._gone_since is not None:
             self._forget()
         while True:
@@ -172,10 +177,8 @@ class Pool:
 
     async def _ask(self, place: _Place, request: Request) -> Reply:
         """The reply. Raises what the member raises, and Unavailable if the request was cut off."""
-        task, on_trial = asyncio.current_task(), place.state == "trial"
+        task = asyncio.current_task()
         assert task is not None
-        if on_trial:
-            place.trial = task
         if not place.here:
             place.heard = time.monotonic()
             self._keep_watch()
@@ -183,7 +186,7 @@ class Pool:
         try:
             reply = await place.member(request)
         except Unreachable as error:
-            if on_trial or place.open(time.monotonic()):  # else it was sent away from a place that is closed by now
+            if place.open(time.monotonic()):  # else it was sent away from a place that is closed by now
                 self._take_out(place, error)
             raise
         except (Unavailable, Barred, KeyRefused) as error:
@@ -198,15 +201,14 @@ class Pool:
             raise
         else:
             self._good(place)
+            self._sample = request
             return reply
         finally:
             del place.here[task]
             place.heard = time.monotonic()
             if place.cut:
                 place.cut.discard(task)
-            if on_trial and place.trial is task:
-                place.trial = None
-            if self._waiting and (on_trial or not place.here):
+            if self._waiting and not place.here:
                 self._announce()
 
     def _choose(self, request: Request, failed: Collection[_Place]) -> _Place | None:
@@ -215,7 +217,8 @@ class Pool:
         home = self._homes.get(name) if name is not None else None
         if home is None or not home.open(now) or home in failed:
             candidates = [place for place in self._places if place.open(now) and place not in failed]
-            home = candidates[0] if len(candidates) == 1 else min(candidates, key=_Place.reserve, default=None)
+            many = len(candidates) > 1
+            home = min(candidates, key=_load) if many else candidates[0] if candidates else None
         if home is not None and name is not None:
             self._homes[name] = home
             self._homes.move_to_end(name)
@@ -227,16 +230,12 @@ class Pool:
 
     def _good(self, place: _Place) -> None:
         self._replies += 1
-        place.faults = 0
         self._gone_since = None
-        if place.state != "in":
-            place.state, place.failed_probes = "in", 0
-            _LOG.info("endpoint %s is back", place.member.url)
-            self._announce()
+        place.faults = 0
 
     def _fault(self, place: _Place, error: ParleyError) -> None:
         place.faults += 1
-        if place.state == "trial" or place.faults >= self._faults:
+        if place.faults >= self._faults:
             self._take_out(place, error)
 
     def _leave_alone(self, place: _Place, error: Overloaded) -> None:
@@ -248,33 +247,49 @@ class Pool:
         place.left_alone_until, place.error = place.member.held_until, str(error)
 
     def _take_out(self, place: _Place, error: ParleyError) -> None:
-        if place.state == "out":
+        if place.out:
             return
-        if place.state == "in":
-            _LOG.warning("endpoint %s is taken out: %s", place.member.url, error)
-        else:
-            place.failed_probes += 1
-        place.state, place.faults, place.error = "out", 0, str(error)
-        place.member.flush(Unreachable(f"{place.member.url} was taken out: {error}"))
+        _LOG.warning("endpoint %s is taken out: %s", place.member.url, error)
+        place.out, place.faults, place.error = True, 0, str(error)
+        place.member.restart(Unreachable(f"{place.member.url} was taken out: {error}"))
         if place.probing is None or place.probing.done():
             place.probing = asyncio.create_task(self._look(place))
 
     async def _look(self, place: _Place) -> None:
-        """Checks an endpoint until it is fit for a trial: at once when it was well before, later each time."""
+        """Looks at an endpoint until it is well: at once when it was well before, later each time."""
         asked = 0.0
-        while place.state == "out":
+        while place.out:
             if place.failed_probes:
-                await asyncio.sleep(max(asked, self._probe.jitter(place.failed_probes)))
+                await asyncio.sleep(max(asked, self._pause(place.failed_probes)))
             try:
                 await place.member.check()
+                await self._try(place)
             except ParleyError as error:
                 place.failed_probes += 1
                 place.error = str(error)
                 asked = (error.retry_after or 0.0) if isinstance(error, Overloaded) else 0.0
-                continue
-            if place.state == "out":  # a late reply may have brought it back in the meantime
-                place.state = "trial"
-            self._announce()
+            else:
+                self._good(place)
+                place.out, place.failed_probes = False, 0
+                _LOG.info("endpoint %s is back", place.member.url)
+                self._announce()
+
+    async def _try(self, place: _Place) -> None:
+        """Asks something harmless, if any is known. Raises ParleyError if that is not answered."""
+        if self._asked is None:
+            return
+        try:
+            async with asyncio.timeout(self._silence):
+                await place.member.try_out(harmless(self._asked, self._sample))
+        except TimeoutError as error:
+            raise Unavailable(f"{place.member.url}: no reply to a plain request in {self._silence:g} s") from error
+        except RequestRefused as error:
+            if isinstance(error, Barred):
+                raise  # else it looks at what it is asked
+
+    def _pause(self, times: int) -> float:
+        """Seconds before the next look at an endpoint, after so many that were in vain."""
+        return min(_LOOK_SECONDS, self._backoff.jitter(times))
 
     def _keep_watch(self) -> None:
         """Sees to it that silence is noticed as long as there are requests anywhere."""
@@ -295,7 +310,7 @@ class Pool:
         heard = place.heard
         for times in range(_CHECKS):
             if times:
-                await asyncio.sleep(self._probe.jitter(times))
+                await asyncio.sleep(self._pause(times))
             try:
                 await place.member.check()
             except ParleyError as error:
@@ -307,6 +322,7 @@ class Pool:
                 return
         told = f"nothing came from {place.member.url} for {time.monotonic() - heard:.0f} s, and then: {failed}"
         self._take_out(place, Unavailable(told))
+        await asyncio.sleep(0)  # who had only waited there has left
         for task in place.here:
             if task not in place.cut:
                 place.cut.add(task)
@@ -322,7 +338,7 @@ class Pool:
     def _forget(self) -> None:
         """An outage that ended while nobody was here is over, though no reply says so."""
         idle = not self._waiting and not any(place.here for place in self._places)
-        if idle and any(place.state == "in" for place in self._places):
+        if idle and not all(place.out for place in self._places):
             self._gone_since = None
 
     async def _wait(self) -> None:
@@ -334,18 +350,20 @@ class Pool:
         if self._gone_since is None:
             self._gone_since = self._told = now
         left = self._gone_since + self._patience - now
-        back = min(0.0 if place.state == "out" else place.member.held_until - now for place in self._places)
-        if left <= 0 and all(place.trial is None for place in self._places):
+        back = min(0.0 if place.out else place.member.held_until - now for place in self._places)
+        if left <= 0:
             raise self._outage(f"no endpoint came back in {self._patience:.0f} s")
         if back > left and not any(place.here for place in self._places):
-            raise self._outage(f"every endpoint asks for more time than the {self._patience:.0f} s of --patience")
+            raise self._outage(
+                f"every endpoint asks for more time than is left of the {self._patience:.0f} s of --patience"
+            )
         if now - self._told >= self._tell:
             self._told = now
             told = "no endpoint takes requests just now; waiting up to %.0f s more. %s"
             _LOG.warning(told, max(left, 0.0), self._reasons(now))
-        await self._pause(min(max(left, 0.1), self._told + self._tell - now, back if back > 0 else math.inf))
+        await self._news(min(left, self._told + self._tell - now, back if back > 0 else math.inf))
 
-    async def _pause(self, seconds: float) -> None:
+    async def _news(self, seconds: float) -> None:
         changed = self._changed
         self._waiting += 1
         try:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from synthesis.engine import Engine, Models, Reply, Request, model_of
 from synthesis.errors import EngineError, Outage, Overloaded, Quarantined, Unavailable
 
-_ALONE = 3  # refusals with no reply to anybody in between, at the least
-
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -46,27 +44,22 @@ class Backoff:
 class Refusals:
     """How a request fares that is refused (Overloaded) again and again; `clock` in seconds.
 
-    That is no fault of the request where a server is busy with others, so only time shows what it is. It is given up
-    when others were answered each time in its place, more than `busy_retries` times over no less than `patience`; or
-    when nobody was, for half of `patience`: then something else should be asked, as long as there is time.
+    A server that is busy with others refuses many, so it takes many refusals, and time, to tell one that is refused
+    for what it is: more than `busy_retries` with others answered in between, over no less than `patience`.
     """
 
     def __init__(self, backoff: Backoff, clock: Callable[[], float] = time.monotonic) -> None:
         self._backoff, self._clock = backoff, clock
-        self.passed_over = self._alone = 0
+        self.passed_over = 0
         self._replies = -1
-        self._since = self._alone_since = 0.0
+        self._since = clock()
 
     def add(self, replies: int) -> bool:
-        """One more, `replies` being how many the endpoint has answered so far; whether to give the request up."""
-        now = self._clock()
-        if replies != self._replies:
-            self._since = self._since if self.passed_over else now
-            self.passed_over, self._replies = self.passed_over + 1, replies
-            self._alone, self._alone_since = 0, now
-        self._alone += 1
-        busy = self.passed_over > self._backoff.busy_retries and now - self._since >= self._backoff.patience
-        return busy or (self._alone >= _ALONE and now - self._alone_since >= self._backoff.patience / 2)
+        """One more, after so many replies to all; whether to give the request up."""
+        self.passed_over += replies != self._replies
+        self._replies = replies
+        long = self._clock() - self._since >= self._backoff.patience
+        return long and self.passed_over > self._backoff.busy_retries
 
 
 class Retrying:

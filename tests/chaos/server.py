@@ -78,7 +78,7 @@ class Chaos(FakeTgi):
     async def _admitted(self, request: web.Request, handler: Any) -> web.StreamResponse:
         kind = self._outage(request)
         if kind:
-            self.wasted += 1
+            self.wasted += request.path.startswith("/generate")
             return await self._fail(FAULTS[kind], request, handler)
         if not request.path.startswith("/generate"):
             answer: web.StreamResponse = await handler(request)
