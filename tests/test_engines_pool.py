@@ -233,6 +233,21 @@ async def test_what_fails_everywhere_is_given_back_after_one_try_each() -> None:
         assert [len(shop.asked) for shop in shops] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("error", [Barred("402"), KeyRefused("401")])
+async def test_where_all_let_nobody_in_waiting_is_no_use(error: Exception) -> None:
+    shops = Shop("a"), Shop("b")
+    for shop in shops:
+        shop.error, shop.well = error, True
+    async with pool_of(*shops, faults=2, patience=1000.0) as pool, asyncio.timeout(5):
+        for n in range(2):
+            with pytest.raises(type(error)):
+                await pool(number(n))
+        assert pool.healthy == []
+        told = rf"no endpoint lets anybody in\. a: {error}; b: {error}\. .*start the same command again"
+        with pytest.raises(Outage, match=told):
+            await pool(number("next"))
+
+
 # ---- endpoints that ask for time ------------------------------------------------------------------------------------
 
 

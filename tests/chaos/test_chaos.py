@@ -261,6 +261,13 @@ async def test_an_outage_is_waited_out(tmp_path: Path, kind: str) -> None:
     assert server.answered.total() <= 2 * N + 2, "and something harmless, to see whether it is back"
 
 
+async def test_an_outage_that_takes_longer_than_all_tries_of_a_request_costs_no_row(tmp_path: Path) -> None:
+    async with Chaos(Trouble(outage=(25, 0.5, "gateway error"))) as server:
+        facts = await ran(tmp_path / "run", server.url, in_flight=1)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+
+
 async def test_a_server_that_is_restarted_is_waited_for(tmp_path: Path, unused_tcp_port: int) -> None:
     first = Chaos(port=unused_tcp_port)
     await first.__aenter__()
