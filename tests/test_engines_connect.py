@@ -244,6 +244,21 @@ def test_addresses_with_secrets_or_without_scheme_are_refused(url: str) -> None:
     assert "pa55" not in str(caught.value) or url == "host/pa55"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "http://[zz]:80", "http://a..b", "http://a:99999", "http://a:b", "http://a b", "a:pa55@host"],
+)
+def test_addresses_that_nobody_can_have_are_refused_at_once(url: str) -> None:
+    with pytest.raises(UserError, match="endpoint") as caught:
+        base_url(url)
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:80", "https://bücher.example/tgi", "http://a_b.c:1", "http://10.0.0.1"])
+def test_addresses_that_somebody_may_have_are_taken(url: str) -> None:
+    assert base_url(url + "/v1") == url
+
+
 async def test_a_key_leaves_no_trace(tmp_path: os.PathLike[str], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     environ = {"TGI_API_KEY": "s3cret-s3cret"}
