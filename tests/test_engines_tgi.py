@@ -199,7 +199,8 @@ EMPTY: dict[str, Any] = {}
         (Fault(status=422, body="Failed to deserialize the JSON body: missing field `inputs`"), RequestRefused),
         (Fault(status=422, body={"error": "Input validation error: x", "error_type": "validation"}), RequestRefused),
         (Fault(status=422, body={"error": "grammar is not supported", "error_type": "validation"}), Unsupported),
-        (Fault(status=302, headers={"Location": "https://elsewhere.example/generate?t=1"}), RequestRefused),
+        (Fault(status=302, headers={"Location": "https://elsewhere.example/generate?t=1"}), Barred),
+        (Fault(status=204), Barred),
         (Fault(status=408), Unavailable),
         (
             Fault(status=424, body={"error": "Request failed during generation", "error_type": "generation"}),

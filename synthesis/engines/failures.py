@@ -49,9 +49,11 @@ def failure(where: str, status: int, headers: Mapping[str, str], text: str, key:
         return Overloaded(f"{told}: the endpoint takes no more just now", retry_after(headers))
     if status == 408 or status == 424 or status >= 500:
         return Unavailable(told)
-    if status < 400:
+    if status < 300:
+        return Barred(f"{told}: expected 200; another kind of server, or a proxy in its place")
+    if status < 400:  # a proxy that wants a login does this to everybody, even in the middle of a run
         place = shown(headers.get("Location", "nowhere").split("?")[0], key)
-        return RequestRefused(f"{told}: redirects to {place}; keys follow no redirect, so name the final address")
+        return Barred(f"{told}: redirects to {place}; keys follow no redirect, so name the final address")
     return _refusal(status, told, kind, said)
 
 
