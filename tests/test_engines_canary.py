@@ -194,5 +194,5 @@ async def test_a_key_that_was_good_before_is_an_outage() -> None:
     lines: list[Line] = [Reply("hello", "eos_token", 1, 1), KeyRefused("401: set TGI_API_KEY")]
     engine = over(Scripted(lines))
     await engine(FINE)
-    with pytest.raises(Outage, match="401: set TGI_API_KEY; which was good before"):
+    with pytest.raises(Outage, match="401: set TGI_API_KEY; others were let in before"):
         await engine(FINE)

@@ -314,6 +314,21 @@ async def test_one_that_is_always_told_to_wait_while_others_are_answered_is_give
             await poison
 
 
+async def test_one_that_is_refused_all_alone_is_given_up_soon() -> None:
+    class Stubborn(Shop):
+        async def __call__(self, request: Request) -> Reply:
+            await super().__call__(request)
+            raise Unreachable("refused everything for 5 s") from Overloaded("too large")
+
+    shop = Stubborn("only")
+    shop.well = True
+    shop.seconds = 0.05  # so that patience is over before the refusals are enough
+    async with pool_of(shop, patience=0.2) as pool, asyncio.timeout(10):
+        with pytest.raises(Overloaded, match="too large"):
+            await pool(number(1))
+    assert len([request for request in shop.asked if request == number(1)]) == 5
+
+
 async def test_waiting_for_a_time_that_was_named_is_told(caplog: pytest.LogCaptureFixture) -> None:
     shop = Limited("only", refusals=[0.2])
     async with pool_of(shop, tell=0.05) as pool:

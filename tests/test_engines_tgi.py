@@ -246,6 +246,7 @@ async def test_what_does_not_fit_is_context_overflow(
         ("7", 7.0, 7.0),
         ("soon", None, None),
         ("", None, None),
+        ("9" * 400, None, None),
         ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None, None),
         (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000.0, 3600.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0, 0.0),

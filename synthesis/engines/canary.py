@@ -48,7 +48,7 @@ class Canary:
                 reply = await self._retrying(request)
             except KeyRefused as error:
                 if request.role in self._answered:
-                    raise _outage(error, "which was good before") from error
+                    raise _outage(error, "others were let in before") from error
                 raise
             except (Quarantined, Barred) as error:
                 since = error.since if isinstance(error, Quarantined) else begun

@@ -26,6 +26,7 @@ from synthesis.errors import (
     UserError,
 )
 
+_DIGITS = 16  # more seconds than that are no time
 _SHOWN = 400  # characters of the server's words in a message
 _OVERFLOW = re.compile(
     r"`inputs` must have less than|`inputs` tokens \+ `max_new_tokens` must be|maximum context length"
@@ -106,7 +107,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None if absent or unreadable."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
-        return float(value)
+        return float(value) if len(value) < _DIGITS else None
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):  # the latter for years and zones beyond any calendar

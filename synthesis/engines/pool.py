@@ -39,6 +39,7 @@ FAULTS = 10
 TELL_SECONDS = 10.0
 _CHECKS = 3  # so many in a row must fail before an endpoint counts as gone that only said nothing
 _CONVERSATIONS = 65_536  # remembered; the one that was quiet for longest is forgotten
+_ALONE = 10  # what a refusal counts for when nobody else is there for whom it could have been
 _LOOK_SECONDS = 5.0  # from one look at an endpoint that is out to the next, at most
 
 
@@ -165,7 +166,7 @@ class Pool:
             except Unreachable as error:
                 if isinstance(error.__cause__, Overloaded):  # refused, and perhaps not for others
                     refusals = refusals or Refusals(self._backoff)
-                    if refusals.add(self._replies):
+                    if refusals.add(self._replies, 1 if self._busy else _ALONE):
                         raise error.__cause__ from None
             except Overloaded as error:
                 refusals = refusals or Refusals(self._backoff)
@@ -226,6 +227,11 @@ class Pool:
             if len(self._homes) > _CONVERSATIONS:
                 self._homes.popitem(last=False)
         return home
+
+    @property
+    def _busy(self) -> bool:
+        """Whether there is any request that is sent, or waits for an endpoint."""
+        return self._waiting > 0 or any(place.here for place in self._places)
 
     # ---- how the endpoints do ---------------------------------------------------------------------------------------
 
