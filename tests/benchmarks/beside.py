@@ -83,7 +83,7 @@ LOADS = (
     Load("wall by ideal: 1,000 requests, 64 in flight, U(0.1, 0.3) s", 1000, 64, STEADY, _by_ideal),
     Load("wall by ideal: 300 requests, 64 wanted, 429 above 8", 300, 64, STEADY | {"limit": 8}, _by_ideal),
     Load("wall by ideal: 600 requests, 50 in flight, 2 % take 3 s", 600, 50, STEADY | {"slow": 0.02}, _by_ideal),
-    Load("requests a second: 5 ms, 64 in flight", 4000, 64, {"low": 0.005, "high": 0.005}, _a_second),
+    Load("requests a second: 1,000 requests, 5 ms, 64 in flight", 1000, 64, {"low": 0.005, "high": 0.005}, _a_second),
     Load(
         "outage of 60 s after 200 of 1,000",
         1000,
