@@ -1,21 +1,54 @@
-"""Metric: a question asked of a whole dataset, answered with named numbers.
+"""Metric and Scorer: questions asked of a whole dataset, or of one dialogue, answered with named numbers.
 
-A metric reads the dialogues once, in order, and may be called again on others. A number that cannot be had (no such
-dialogues, nothing to divide by) is absent from the answer; it is never a zero.
+A number that cannot be had (no such dialogues, nothing to divide by, no profile to look for) is absent from the
+answer; it is never a zero. `about` says of each number what it means, its range, and which direction is better; the
+class says the formula, the source, known defects, and a worked example, which is also its test.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from synthesis.asking import together
 from synthesis.dialogue import Dialogue
 
 
 class Metric(Protocol):
-    """Numbers about dialogues. `about`: what each number means, its range, and which direction is better."""
+    """Numbers about dialogues. It reads them once, in order, and may be called again on others."""
 
     @property
     def about(self) -> Mapping[str, str]: ...
 
     def __call__(self, dialogues: Iterable[Dialogue]) -> dict[str, float]: ...
+
+
+class Scorer(Protocol):
+    """Numbers about one dialogue, or about its last turn in the light of those before; may ask an engine."""
+
+    @property
+    def about(self) -> Mapping[str, str]: ...
+
+    async def score(self, dialogue: Dialogue) -> dict[str, float]:
+        """Raises ReadingError for a verdict that cannot be read, EngineError for one that cannot be had."""
+        ...
+
+
+async def scored(scorer: Scorer, dialogues: Iterable[Dialogue], at_a_time: int = 64) -> list[dict[str, float]]:
+    """What `scorer` says of each dialogue, in order; `at_a_time` of them side by side."""
+    found: list[dict[str, float]] = []
+    waiting = iter(dialogues)
+    while batch := list(itertools.islice(waiting, at_a_time)):
+        found += await together(scorer.score(dialogue) for dialogue in batch)
+    return found
+
+
+def averaged(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each number over the dialogues that have it."""
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for each in scores:
+        for name, value in each.items():
+            values[name].append(value)
+    return {name: sum(found) / len(found) for name, found in values.items()}
