@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from synthesis.engine import Engine, Models
     from synthesis.engines.traffic import Traffic
-    from synthesis.price import Stages
     from synthesis.run import Plan
 
 INTERRUPTED = 130
@@ -93,31 +92,37 @@ def _check(flags: argparse.Namespace) -> None:
 async def _made(
     flags: argparse.Namespace, plan: Plan, engine: Engine | None, models: Models, traffic: Traffic
 ) -> dict[str, Any]:
-    """run.json of the run, made with its journal while it is shown in line and on the metrics page."""
+    """run.json of the run, made with its journal while it is shown in line and on the metrics page, and recorded."""
     from synthesis.engines.journal import Journal
     from synthesis.garbage import seldom
     from synthesis.openmetrics import page, served
     from synthesis.price import Price
     from synthesis.progress import Progress
     from synthesis.run import run
+    from synthesis.traffic_files import recorded
 
     (plan.reopen if flags.replay else plan.retry if flags.retry_failed else plan.claim)()
     priced = flags.price_in is not None or flags.price_out is not None
     price = Price(flags.price_in or 0.0, flags.price_out or 0.0) if priced else None
     name = "journal.sqlite" if plan.shard.count == 1 else f"journal-{plan.shard}.sqlite"
 
-    def told(stages: Stages) -> dict[str, Any]:
-        return {"traffic": traffic.facts()} | ({"cost": price.facts(stages)} if price else {})
-
     seldom()
-    with Progress(traffic if engine else None, price) as show:
-        async with (
-            served(flags.metrics_port, lambda: page(traffic, show.counts)) as address,
-            Journal(engine, plan.folder / name, models) as journal,
-        ):
-            if address:
-                print(f"metrics: {address}", file=sys.stderr)
-            return await run(plan, journal, show, told)
+    async with recorded(traffic, plan.folder, plan.shard) as record:
+        earlier = record.earlier.whole()
+        spent = price.of(earlier.tokens_in, earlier.tokens_out) if price else 0.0
+        with Progress(traffic if engine else None, price, spent) as show:
+            async with (
+                served(flags.metrics_port, lambda: page(traffic, show.counts)) as address,
+                Journal(engine, plan.folder / name, models) as journal,
+            ):
+                if address:
+                    print(f"metrics: {address}", file=sys.stderr)
+
+                def settle() -> None:
+                    journal.settle()
+                    record.write()
+
+                return await run(plan, journal, show, lambda: record.facts(price), settle)
 
 
 @asynccontextmanager

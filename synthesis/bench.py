@@ -1,7 +1,8 @@
 """Bench: what can this endpoint take? `python -m synthesis.bench --endpoint URL --conversations N --turns T`.
 
 Plain conversations of T turns go the whole way that a recipe's go: runner, journal, pool, admission, retries. What is
-printed is the wall time, requests and what became of them, tokens a second and latencies.
+printed is the wall time, requests and what became of them, tokens a second and latencies, all of this process alone:
+where it goes on with a run (`--out`), its seconds say nothing of what earlier ones sent, and no traffic is kept there.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ async def bench(flags: argparse.Namespace, folder: Path) -> dict[str, Any]:
         plan.claim()
         begun = time.monotonic()
         async with Journal(Asked(engine, traffic), folder / "journal.sqlite", info.name) as journal:
-            facts = await run(plan, journal, lambda *_: None)
+            facts = await run(plan, journal, lambda *_: None, settle=journal.settle)
         wall = time.monotonic() - begun
     told = traffic.facts()
     return {
@@ -133,7 +134,7 @@ async def bench(flags: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "seconds": round(wall, 3),
         "requests_per_second": round(told["answered"] / wall, 1),
         "tokens_per_second": round(told["tokens_out"] / wall, 1),
-        **{name: value for name, value in told.items() if name != "roles"},
+        **{name: value for name, value in told.items() if name not in ("roles", "stages")},
     }
 
 

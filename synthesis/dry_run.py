@@ -40,7 +40,7 @@ async def estimate(plan: Plan, traffic: Traffic, journal: Callable[[Path], Any])
         name: {key: _line(seeds, [each[key] for each in both], plan.n) for key in KEYS}
         for name, both in stages.items()
     }
-    return _table(wanted, plan.n, facts[1], traffic.all.tokens_out / max(seconds, 1e-9))
+    return _table(wanted, plan.n, facts[1], traffic.whole().tokens_out / max(seconds, 1e-9))
 
 
 def _stage(facts: dict[str, Any], name: str) -> dict[str, float]:

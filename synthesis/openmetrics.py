@@ -1,7 +1,8 @@
 """OpenMetrics: a run as a page for Prometheus and its like, at http://127.0.0.1:PORT/metrics while the run lasts.
 
 The text format is OpenMetrics 1.0: a TYPE line for each family, counters ending in `_total`, a histogram's buckets
-cumulative up to `+Inf`, label values escaped, and `# EOF` at the end.
+cumulative up to `+Inf`, label values escaped, and `# EOF` at the end. Counters are those of the process: a collector
+knows that they begin anew when it does, and adds them up itself; what earlier processes sent stands in run.json.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
-from synthesis.engines.traffic import Traffic
+from synthesis.engines.traffic import Histogram, Traffic
 from synthesis.errors import UserError
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -28,16 +29,17 @@ def page(traffic: Traffic, counts: Mapping[str, int]) -> str:
     ]
     outcomes = [({"outcome": name}, counts.get(name, 0)) for name in ("kept", "dropped", "failed")]
     faults = [({"kind": kind}, count) for kind, count in sorted(traffic.faults.items())]
+    whole = traffic.whole()
     families = (
         _family("parley_dialogues", "gauge", "Dialogues of the round under way, by outcome.", outcomes),
         _family("parley_requests", "counter", "Requests sent, retries included.", [({}, traffic.requests)]),
-        _family("parley_answers", "counter", "Requests answered with a reply.", [({}, traffic.all.answered)]),
+        _family("parley_answers", "counter", "Requests answered with a reply.", [({}, whole.answered)]),
         _family("parley_retries", "counter", "Requests sent again after an error.", [({}, traffic.retries)]),
         _family("parley_overloaded", "counter", "Requests put off by a 429 or 503.", [({}, traffic.overloaded)]),
         _family("parley_faults", "counter", "Requests that came to nothing otherwise, by kind.", faults),
         _family("parley_tokens", "counter", "Tokens of answered requests, by role, stage and direction.", tokens),
         _family("parley_in_flight", "gauge", "Requests under way.", [({}, traffic.in_flight)]),
-        _latency(traffic),
+        _latency(whole.latency),
     )
     return "".join(f"{line}\n" for family in families for line in family) + "# EOF\n"
 
@@ -49,8 +51,8 @@ def _family(name: str, kind: str, told: str, samples: Iterable[Sample]) -> Itera
         yield f"{name}{'_total' if kind == 'counter' else ''}{_labels(labels)} {value}"
 
 
-def _latency(traffic: Traffic) -> Iterator[str]:
-    name, latency = "parley_latency_seconds", traffic.latency
+def _latency(latency: Histogram) -> Iterator[str]:
+    name = "parley_latency_seconds"
     yield f"# TYPE {name} histogram"
     yield f"# UNIT {name} seconds"
     yield f"# HELP {name} Time from sending a request to its reply."

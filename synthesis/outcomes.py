@@ -2,25 +2,28 @@
 
 `rounds/2/0-of-4.jsonl` is shard 0 of 4 in round 2, `rounds/2/0-of-4.retry-1.jsonl` the same after failed seeds were
 tried again. A file appears by rename when its shard has finished the round, so its existence is the shard's completion
-marker, and everything that compares dialogues reads all shards' files in the order of ids.
+marker, and everything that compares dialogues reads all shards' files in the order of ids. What that dropped stands in
+`rounds/2/across.json`. Until a shard has finished, its outcomes are `under_way`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import heapq
 import itertools
-import tempfile
 from array import array
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
+from synthesis import under_way
 from synthesis.dialogue import Dialogue, from_json
-from synthesis.errors import UserError
-from synthesis.storage import disk, dump, parse, replacing
+from synthesis.errors import ParleyError, UserError
+from synthesis.storage import dump, parse, replacing
 
 Row = dict[str, Any]
 
@@ -40,6 +43,10 @@ class Shard:
             raise UserError(f"--shard {text!r}: expected I/N with 0 <= I < N, such as 0/4")
         return cls(int(left), int(right))
 
+    def has(self, id_: str) -> bool:
+        """Whether the seed with this id is one of its own."""
+        return int(hashlib.sha256(id_.encode()).hexdigest()[:8], 16) % self.count == self.index
+
     def __str__(self) -> str:
         return f"{self.index}-of-{self.count}"
 
@@ -47,48 +54,78 @@ class Shard:
 class Writer:
     """Takes a round's outcomes in any order, each with its place among all, and leaves one file in that order.
 
-    Rows lie in an unnamed file until then; in memory there are eight bytes for each.
+    When the block ends in an error, or with the process, the next Writer of the same `path` and `source`, which is
+    what the round is made of, goes on with what was added; but not with what failed: that is to be tried again.
+    `settle`: called before outcomes are on the disk, for what must be there when they are. In memory there are eight
+    bytes for each outcome. `counts`: how many there are of each kind.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, source: bytes = b"", settle: Callable[[], None] = lambda: None) -> None:
         self._path = path
-        self._offsets = array("q")
-        self._scratch: IO[bytes] | None = None
+        self._lines = under_way.Lines(path, source, settle)
+        self._starts = array("q")
+        self.counts = Counter(kept=0, dropped=0, failed=0)
 
     def __enter__(self) -> Writer:
-        with disk(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._scratch = tempfile.TemporaryFile(dir=self._path.parent)
+        """Raises UserError when another process writes the same file."""
+        for place, kind, start in self._lines.open():
+            if _KINDS[kind] != "failed":
+                self._note(place, _KINDS[kind], start)
         return self
+
+    def missing(self, total: int) -> Iterator[int]:
+        """The places below `total` that have no outcome; each is looked at when it is its turn."""
+        return (place for place in range(total) if not self._has(place))
 
     def add(self, place: int, row: Row) -> None:
         """Writes the outcome of the seed at `place` (from 0)."""
-        if self._scratch is None:
-            raise ValueError("the writer is not open")
-        self._offsets.extend([_ABSENT] * (place + 1 - len(self._offsets)))
-        if self._offsets[place] != _ABSENT:
+        if self._has(place):
             raise ValueError(f"{self._path}: a second outcome of {row['id']!r}")
-        with disk(self._path):
-            self._offsets[place] = self._scratch.tell()
-            self._scratch.write(dump(row).encode() + b"\n")
+        self._add(place, row["outcome"], dump(row).encode() + b"\n")
+
+    def take(self, path: Path) -> None:
+        """Adds what is missing from `path`, an earlier file of the same seeds, unless it failed there."""
+        with path.open("rb") as stream:
+            for place, line in enumerate(stream):
+                if self._has(place):
+                    continue
+                outcome = parse(line.decode(errors="replace"), f"{path}:{place + 1}")["outcome"]
+                if outcome != "failed":
+                    self._add(place, outcome, line)
+
+    def _has(self, place: int) -> bool:
+        return place < len(self._starts) and self._starts[place] != _ABSENT
+
+    def _add(self, place: int, outcome: str, line: bytes) -> None:
+        self._note(place, outcome, self._lines.add(place, _KINDS.index(outcome), line))
+
+    def _note(self, place: int, outcome: str, start: int) -> None:
+        self._starts.extend([_ABSENT] * (place + 1 - len(self._starts)))
+        self._starts[place] = start
+        self.counts[outcome] += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._scratch is None:
-            return
         try:
             if kind is None:
-                if _ABSENT in self._offsets:
-                    raise ValueError(f"{self._path}: no outcome at place {self._offsets.index(_ABSENT)}")
-                with replacing(self._path) as stream:
-                    for offset in self._offsets:
-                        self._scratch.seek(offset)
-                        stream.write(self._scratch.readline().decode())
+                self._finish()
+            else:
+                with contextlib.suppress(ParleyError):  # the error that ended the block is the one to tell of
+                    self._lines.flush()
         finally:
-            with contextlib.suppress(OSError):  # closing writes what is buffered; of a full disk we know by now
-                self._scratch.close()
+            self._lines.close()
+
+    def _finish(self) -> None:
+        if _ABSENT in self._starts:
+            raise ValueError(f"{self._path}: no outcome at place {self._starts.index(_ABSENT)}")
+        self._lines.flush()
+        with replacing(self._path) as stream:
+            for start in self._starts:
+                stream.write(self._lines.read(start).decode())
+        under_way.remove(self._path)
 
 
 _ABSENT = -1
+_KINDS = ("failed", "kept", "dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +187,11 @@ def _plain(row: Row) -> Row:
 def part(folder: Path, number: int, shard: Shard, retries: int = 0) -> Path:
     """The file of a shard in a round, after so many times of trying failed seeds again."""
     return folder / "rounds" / str(number) / (f"{shard}.retry-{retries}.jsonl" if retries else f"{shard}.jsonl")
+
+
+def across(folder: Path, number: int, retries: int = 0) -> Path:
+    """The file of what comparing the dialogues of a round dropped, after so many retries."""
+    return folder / "rounds" / str(number) / (f"across.retry-{retries}.json" if retries else "across.json")
 
 
 def read(path: Path) -> Iterator[Row]:

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Stages = Iterable[Mapping[str, Any]]
-"""Stages as run.json has them: role, tokens_in and tokens_out of each."""
-
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -21,15 +18,20 @@ class Price:
         """What these tokens cost."""
         return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / 1e6
 
-    def facts(self, stages: Stages) -> dict[str, Any]:
-        """The prices, what each role's stages cost, and all of them; every reply is paid for once."""
-        roles: dict[str, float] = {}
+    def facts(self, stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """The prices, and what was paid: by role and stage, by role, and in all.
+
+        `stages`: name, role, tokens_in and tokens_out of each stage, as run.json's traffic has them.
+        """
+        paid: dict[str, dict[str, float]] = {}
         for stage in stages:
             cost = self.of(stage["tokens_in"], stage["tokens_out"])
-            roles[stage["role"]] = roles.get(stage["role"], 0.0) + cost
+            paid.setdefault(stage["role"], {})[stage["name"]] = cost
+        roles = {role: sum(costs.values()) for role, costs in sorted(paid.items())}
         return {
             "price_in": self.tokens_in,
             "price_out": self.tokens_out,
-            "roles": {role: round(roles[role], 6) for role in sorted(roles)},
+            "stages": {role: {name: round(cost, 6) for name, cost in sorted(paid[role].items())} for role in roles},
+            "roles": {role: round(cost, 6) for role, cost in roles.items()},
             "total": round(sum(roles.values()), 6),
         }

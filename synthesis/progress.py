@@ -21,11 +21,12 @@ TELL_SECONDS = 0.5
 class Progress:
     """The bar on standard error; redrawn every ten seconds where that is no terminal.
 
-    `traffic` None: a replay. `counts`: dialogues by outcome in the phase under way.
+    `traffic`: of this process, or None for a replay. `counts`: dialogues by outcome in the phase under way. `spent`:
+    what earlier processes have cost, for only the cost is told of all of them; the rest is how it goes now.
     """
 
-    def __init__(self, traffic: Traffic | None, price: Price | None = None) -> None:
-        self._traffic, self._price = traffic, price
+    def __init__(self, traffic: Traffic | None, price: Price | None = None, spent: float = 0.0) -> None:
+        self._traffic, self._price, self._spent = traffic, price, spent
         self._begun = time.monotonic()
         self._told = -TELL_SECONDS
         self._bar: tqdm[Any] | None = None
@@ -42,7 +43,7 @@ class Progress:
         """Shows `counts` of a phase with `total` seeds; of one without (0), only what was asked so far."""
         self.counts = counts if total else {}
         if phase != self._phase:
-            self._open(phase, total)
+            self._open(phase, total, sum(counts.values()) if total else 0)
         if self._bar is None:
             return
         done, now = sum(counts.values()), time.monotonic()
@@ -57,16 +58,17 @@ class Progress:
         traffic = self._traffic
         if traffic is None:
             return ["replay"]
-        told = [f"{traffic.all.tokens_out / max(seconds, 1e-9):.0f} tokens/s"]
+        whole = traffic.whole()
+        told = [f"{whole.tokens_out / max(seconds, 1e-9):.0f} tokens/s"]
         told += [f"{traffic.retries} retries"] if traffic.retries else []
         told += [f"{traffic.overloaded} refused"] if traffic.overloaded else []
-        middle, late = traffic.latency.percentile(0.5), traffic.latency.percentile(0.99)
+        middle, late = whole.latency.percentile(0.5), whole.latency.percentile(0.99)
         told += [f"{middle:.2g} s, p99 {late:.2g} s"] if middle is not None and late is not None else []
         if self._price is not None:
-            told.append(f"cost {self._price.of(traffic.all.tokens_in, traffic.all.tokens_out):.4g}")
+            told.append(f"cost {self._spent + self._price.of(whole.tokens_in, whole.tokens_out):.4g}")
         return told
 
-    def _open(self, phase: str, total: int) -> None:
+    def _open(self, phase: str, total: int, done: int) -> None:
         from tqdm import tqdm
 
         self._close()
@@ -74,6 +76,7 @@ class Progress:
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total or None,
+            initial=done,  # what an earlier run has done says nothing of how long the rest takes
             desc=phase,
             unit="dialogue",
             bar_format=None if total else "{desc} [{elapsed}{postfix}]",

@@ -7,10 +7,16 @@
         dropped.jsonl    id, round, stage, reason, attempts, raw text
         failed.jsonl     the same, for what went wrong
         rounds/          every round's outcomes, one file a shard
+        traffic/         what all processes have sent, one file a shard: run.json's traffic is the sum
         journal.sqlite   every reply, by the hash of its request
 
-A rerun walks the same path again and finds each finished call in the journal, even in the middle of a conversation.
-Of each dialogue some dozens of bytes stay in memory, where its row lies: seeds and outcomes are read from disk.
+In run.json `stages` counts what the dialogues are made of, whether a reply was asked for or found in the journal: it
+is the same however often the run was stopped. `traffic` counts what went over the wire, and `cost` is the price of it.
+
+A rerun goes on with the outcomes that the round under way had (`under_way` keeps them); dialogues that were not
+finished walk the same path again and find each finished call in the journal, even in the middle of a conversation.
+So do dialogues that failed: what stopped the run may have been their fault or the endpoint's. The journal alone is
+enough to make everything again. Of each dialogue some dozens of bytes stay in memory, where its seed and its row lie.
 
 Trying failed seeds again (`Plan.retry`) replaces their rows and no others, round by round. Failed seeds walk the same
 way again: a call that an endpoint refused is asked anew, all others are in the journal, so the row is what it would
@@ -28,14 +34,13 @@ import dataclasses
 import hashlib
 import platform
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthesis import outcomes
+from synthesis import outcomes, under_way
 from synthesis.asking import Account
 from synthesis.dialogue import Dialogue, Origin, to_json
 from synthesis.engine import Engine, Info, Reply, Request
@@ -52,8 +57,8 @@ from synthesis.errors import (
 from synthesis.filter import first_reason
 from synthesis.kept import Kept
 from synthesis.outcomes import Round, Row, Shard
-from synthesis.price import Stages as Priced
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
+from synthesis.seed_file import SeedFile
 from synthesis.sorting import Sorting
 from synthesis.storage import disk, dump, parse, read_text, replacing, write_json, write_jsonl
 from synthesis.tally import Stages, Tally
@@ -139,11 +144,11 @@ class Plan:
         """Takes back what this shard made, but not the journal: the next run makes it again, from there."""
         path, facts = self.folder / "run.json", self.claim()
         write_json(path, facts | {"status": "running"})
-        retries = facts.get("retries", 0)
-        made = [each for number in range(1, self.recipe.rounds + 1) for each in self.parts(number, retries + 1)]
-        for each in [*made, *([self.folder / "seeds.jsonl"] if self.shard.index == 0 else [])]:
-            with disk(each):
-                each.unlink(missing_ok=True)
+        for number in range(1, self.recipe.rounds + 1):
+            self.forget(number, facts.get("retries", 0) + 1)
+        if self.shard.index == 0:
+            with disk(seeds := self.folder / "seeds.jsonl"):
+                seeds.unlink(missing_ok=True)
 
     def retry(self) -> None:
         """Opens a complete run again for the seeds that failed, if any did; one that is under way just goes on.
@@ -158,9 +163,13 @@ class Plan:
             facts.pop("cost", None)  # of replies that will not be all; said anew by whoever gives prices
             write_json(path, facts | {"status": "running", "retries": facts.get("retries", 0) + 1})
 
-    def parts(self, number: int, retries: int) -> list[Path]:
-        """This shard's files of a round: before any retry, and after each but the last of `retries`."""
-        return [outcomes.part(self.folder, number, self.shard, done) for done in range(retries)]
+    def forget(self, number: int, retries: int) -> None:
+        """Removes this shard's outcomes of a round: before any retry, and after each but the last of `retries`."""
+        for done in range(retries):
+            path = outcomes.part(self.folder, number, self.shard, done)
+            for each in (path, *under_way.files(path), outcomes.across(self.folder, number, done)):
+                with disk(each):
+                    each.unlink(missing_ok=True)
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -177,13 +186,16 @@ Show = Callable[[str, int, Mapping[str, int]], None]
 
 While seeds are made there are none to count (0), and the count is of requests.
 """
-Told = Callable[[Priced], dict[str, Any]]
+Told = Callable[[], dict[str, Any]]
 
 
-async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {}) -> dict[str, Any]:
+async def run(
+    plan: Plan, engine: Engine, show: Show, told: Told = dict, settle: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Runs `plan` to its end, from wherever an earlier run stopped; returns run.json's content.
 
-    `told`: what else run.json says, given the stages: how the replies were come by, what they cost.
+    `told`: what else run.json says: how the replies were come by, what they cost. `settle`: called before seeds
+    or outcomes are on the disk, for what must be there when they are: replies, and what other shards look for.
     Raises UserError when the folder holds another run, EngineError when the endpoint is gone, StorageError when the
     disk refuses; whatever was finished by then is in the journal.
     """
@@ -192,15 +204,12 @@ async def run(plan: Plan, engine: Engine, show: Show, told: Told = lambda _: {})
     if facts["status"] == "complete":
         return facts
     retries = facts.get("retries", 0)
-    pool, rounds = plan.recipe.pool(()), []
-    seed_stages = await _seeds(plan, engine, show)
+    rounds: list[Round] = []
+    seed_stages = await _seeds(plan, engine, show, settle)
     for number in range(1, plan.recipe.rounds + 1):
-        await _round(plan, number, retries, pool, engine, show)
+        await _round(plan, number, retries, rounds, engine, show, settle)
         rounds.append(await _complete(plan, number, retries, show))
-        if number < plan.recipe.rounds:
-            pool = plan.recipe.pool(Kept(rounds[-1]))
-    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)}
-    facts |= told(facts["stages"])
+    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)} | told()
     _publish(plan, rounds[-1], facts)
     return facts
 
@@ -215,7 +224,7 @@ def _difference(key: str, there: Any, here: Any) -> str:
     return f"{key} is {there!r} there and {here!r} here"
 
 
-async def _seeds(plan: Plan, engine: Engine, show: Show) -> list[Row]:
+async def _seeds(plan: Plan, engine: Engine, show: Show, settle: Callable[[], None]) -> list[Row]:
     """Sees to it that the run's seeds are there, and returns what making them took; shard 0 makes them, once."""
     path, account_path = plan.folder / "seeds.jsonl", plan.folder / "seeds.stages.json"
     if not path.exists() and plan.shard.index == 0:
@@ -230,6 +239,7 @@ async def _seeds(plan: Plan, engine: Engine, show: Show) -> list[Row]:
         with Sorting(plan.folder) as made:
             async for seed in plan.recipe.seeds(told, rng_for(plan.seed, "seeds"), plan.n):
                 made.add(to_json(seed))
+            settle()
             write_json(account_path, to_json(account.stages()))
             write_jsonl(path, _checked(made, plan.recipe.name))
     while not path.exists():
@@ -253,13 +263,6 @@ def _checked(rows: Iterable[Row], recipe: str) -> Iterator[Row]:
         )
 
 
-def _mine(plan: Plan) -> Iterator[Seed]:
-    """This shard's seeds in the order of their ids."""
-    for row in outcomes.read(plan.folder / "seeds.jsonl"):
-        if _shard_of(row["id"], plan.shard.count) == plan.shard.index:
-            yield Seed(row["id"], row["content"])
-
-
 def _publish(plan: Plan, last: Round, facts: dict[str, Any]) -> None:
     """The run's results; run.json comes last, because "complete" is what builders trust.
 
@@ -273,9 +276,7 @@ def _publish(plan: Plan, last: Round, facts: dict[str, Any]) -> None:
             streams[row["outcome"]].write(dump(told) + "\n")
     write_json(folder / "run.json", facts)
     for number in range(1, last.number + 1):
-        for old in plan.parts(number, last.retries):
-            with disk(old):
-                old.unlink(missing_ok=True)
+        plan.forget(number, last.retries)
 
 
 _LEDGERS = {"dropped": "dropped.jsonl", "failed": "failed.jsonl", "kept": "dialogues.jsonl"}
@@ -288,26 +289,33 @@ def _ledger_row(row: Row, number: int) -> Row:
 # ---- a round --------------------------------------------------------------------------------------------------------
 
 
-async def _round(plan: Plan, number: int, retries: int, pool: Pool, engine: Engine, show: Show) -> None:
-    """Takes this shard's seeds through a round, `in_flight` of them side by side, unless that was done before."""
+async def _round(
+    plan: Plan, number: int, retries: int, rounds: list[Round], engine: Engine, show: Show, settle: Callable[[], None]
+) -> None:
+    """Takes this shard's seeds through a round, `in_flight` of them side by side, unless that was done before.
+
+    `rounds`: those before.
+    """
     path = outcomes.part(plan.folder, number, plan.shard, retries)
     if path.exists():
+        under_way.remove(path)  # a kill may have left it
         return
     phase = f"round {number}/{plan.recipe.rounds}" + (f", retry {retries}" if retries else "")
-    counts = Counter(kept=0, dropped=0, failed=0)
-    before = _before(plan, number, retries)
-    total = sum(old is None or old["outcome"] == "failed" for _, old in _beside(plan, before))
+    seeds, before = SeedFile(plan.folder / "seeds.jsonl", plan.shard), _before(plan, number, retries)
+    total = len(seeds)
     gone = _Guard(min(IN_A_ROW, total) if before is None else None)
-    show(phase, total, counts)
-    with outcomes.Writer(path) as writer:
-        waiting = _waiting(plan, before, writer)
+    pool = plan.recipe.pool(Kept(rounds[-1]) if rounds else ())
+    with outcomes.Writer(path, _source(plan, number, retries), settle) as writer:
+        if before is not None:
+            writer.take(before)
+        show(phase, total, writer.counts)
+        waiting = seeds.at(writer.missing(total))
 
         async def work() -> None:
             for place, seed in waiting:
                 row, error = await _outcome(plan, number, seed, pool, engine, retries)
                 writer.add(place, row)
-                counts[row["outcome"]] += 1
-                show(phase, total, counts)
+                show(phase, total, writer.counts)
                 gone.see(error)
 
         try:
@@ -327,24 +335,14 @@ def _before(plan: Plan, number: int, retries: int) -> Path | None:
     return path if number == 1 or last[0].same_pool(last[1]) else None
 
 
-def _beside(plan: Plan, before: Path | None) -> Iterator[tuple[Seed, Row | None]]:
-    """This shard's seeds, each with its outcome before the retry."""
-    if before is None:
-        return ((seed, None) for seed in _mine(plan))
-    return zip(_mine(plan), outcomes.read(before), strict=True)
-
-
-def _waiting(plan: Plan, before: Path | None, writer: outcomes.Writer) -> Iterator[tuple[int, Seed]]:
-    """Seeds to be taken through the round, with their places; those that did not fail keep the row that they have."""
-    for place, (seed, old) in enumerate(_beside(plan, before)):
-        if old is None or old["outcome"] == "failed":
-            yield place, seed
-        else:
-            writer.add(place, old)
-
-
-def _shard_of(id_: str, count: int) -> int:
-    return int(hashlib.sha256(id_.encode()).hexdigest()[:8], 16) % count
+def _source(plan: Plan, number: int, retries: int) -> bytes:
+    """What a round's outcomes are made of besides the replies: the run, its seeds, and what the round before left."""
+    before = Round(plan.folder, number - 1, plan.shard.count, retries=retries).parts() if number > 1 else []
+    made = []
+    for path in (plan.folder / "seeds.jsonl", *before):
+        with path.open("rb") as stream:
+            made.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    return dump([VERSION, plan.identity(), *made]).encode()
 
 
 class _Guard:
@@ -435,11 +433,23 @@ async def _complete(plan: Plan, number: int, retries: int, show: Show) -> Round:
     while absent := [path.stem for path in parts if not path.exists()]:
         show(f"waiting for round {number} of shard {', '.join(absent)}", 0, {})
         await asyncio.sleep(POLL_SECONDS)
+    return dataclasses.replace(whole, across=_across(plan, whole))
+
+
+def _across(plan: Plan, whole: Round) -> Mapping[str, tuple[str, str]]:
+    """What comparing the round's dialogues drops. Found once: a rerun reads what the same outcomes gave before."""
+    path = outcomes.across(plan.folder, whole.number, whole.retries)
+    source = hashlib.sha256(_source(plan, whole.number + 1, whole.retries)).hexdigest()
+    if path.exists():
+        told = parse(read_text(path, "comparison"), str(path))
+        if told["source"] == source:
+            return {id_: (judge, reason) for id_, (judge, reason) in told["dropped"].items()}
     across: dict[str, tuple[str, str]] = {}
     for judge in plan.recipe.across():
         found = judge.across(dataclasses.replace(whole, across=across).kept())
         across |= {id_: (judge.name, reason) for id_, reason in found.items()}
-    return dataclasses.replace(whole, across=across)
+    write_json(path, {"source": source, "dropped": across})
+    return across
 
 
 # ---- what came of it ------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import asyncio
 import hashlib
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,10 @@ class Clerk:
     def __init__(self, log: Path, latency: float, model: str = "clerk") -> None:
         self._model = model
         self._log, self._waits = log.open("a", encoding="ascii"), waits(latency)
+
+    def close(self) -> None:
+        """Ends the log."""
+        self._log.close()
 
     async def info(self, _: web.Request) -> web.Response:
         return web.json_response(
@@ -83,16 +89,27 @@ def tokens(text: str) -> list[dict[str, Any]]:
 
 async def serve(log: Path, latency: float, model: str) -> None:
     """Serves until the process ends."""
-    clerk_, app = Clerk(log, latency, model), web.Application()
+    async with listening(Clerk(log, latency, model)) as url:
+        print(url, flush=True)
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def listening(clerk_: Clerk) -> AsyncIterator[str]:
+    """The address of the clerk, who answers while the block runs."""
+    app = web.Application()
     app.router.add_get("/info", clerk_.info)
     app.router.add_post("/chat_tokenize", clerk_.chat_tokenize)
     app.router.add_post("/tokenize", clerk_.tokenize)
     app.router.add_post("/generate", clerk_.generate)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    await asyncio.Event().wait()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+        clerk_.close()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(folder: Path, kind: str) -> int:
     """2,000 rows of 100 bytes by `kind`; the exit status of what it raises."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
-    rows = [{"id": f"{number:04}", "text": "x" * 80} for number in range(2_000)]
+    rows = [{"id": f"{number:04}", "outcome": "kept", "text": "x" * 60} for number in range(2_000)]
     try:
         if kind == "jsonl":
             write_jsonl(folder / "rows.jsonl", rows)

@@ -81,12 +81,16 @@ def test_a_killed_bench_repeats_only_what_was_in_flight(server: Server, tmp_path
     assert fire.kill(server, tmp_path, conversations=150) <= 64
 
 
-def test_a_journal_of_many_replies_opens_at_once(server: Server, tmp_path: Path) -> None:
-    assert load.journal(server, tmp_path, replies=50_000) < 2
+def test_a_killed_run_asks_again_at_once(server: Server, tmp_path: Path) -> None:
+    assert 0 < load.resume(server, tmp_path, replies=5_000) < 2
 
 
 def test_memory_does_not_grow_with_dialogues(tmp_path: Path) -> None:
-    assert load.peak(8_000, tmp_path / "large") - load.peak(500, tmp_path / "small") < 8
+    assert load.peak("run", 8_000, tmp_path / "large") - load.peak("run", 500, tmp_path / "small") < 8
+
+
+def test_memory_does_not_grow_with_replies(server: Server, tmp_path: Path) -> None:
+    assert load.journal(server, tmp_path, replies=20_000) < 8
 
 
 def test_rows_say_whether_they_held() -> None:

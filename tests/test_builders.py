@@ -24,7 +24,10 @@ from builders.facts import public
 from builders.hub_folder import files_in
 from builders.spc import CHAT, DEFAULT, PREFERENCE, chats, conversations, preferences
 from synthesis.dialogue import Dialogue, Persona, Rejected, Turn
-from synthesis.errors import BuildError, ParleyError, StorageError, UserError
+from synthesis.engine import Reply, Request
+from synthesis.engines.traffic import Traffic
+from synthesis.errors import BuildError, ParleyError, StorageError, Unavailable, UserError
+from synthesis.price import Price
 from tests.run_folder import conversation, forty, run_folder
 
 ROOT = Path(__file__).parent.parent
@@ -196,7 +199,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_the_same_run_gives_the_same_bytes_and_replaces_itself(built: Built, run: Path, tmp_path: Path) -> None:
-    elsewhere = run_folder(tmp_path / "a run elsewhere", seconds=1.5, traffic={"requests": 7, "retries": 2})
+    elsewhere = run_folder(tmp_path / "a run elsewhere", seconds=1.5)
     build(elsewhere, tmp_path / "out")
     again = build(elsewhere, tmp_path / "out")
     assert digests(again.folder) == digests(built.folder)
@@ -339,14 +342,30 @@ def test_flags_that_cannot_be(run: Path, tmp_path: Path, flag: str, value: str) 
         build(run, tmp_path, **{flag: value})
 
 
-def test_cost_is_on_the_card_where_a_price_was_named(run: Path, tmp_path: Path) -> None:
-    cost = {"price_in": 0.2, "price_out": 1.5, "roles": {"critic": 0.086, "generator": 1.1212}, "total": 1.2072}
-    folders = []
-    for name, facts in (("priced", {"cost": cost}), ("free", {})):
-        folders.append(build(run_folder(tmp_path / name / "run", **facts), tmp_path / name / "dist").folder)
-    told = [(folder / "README.md").read_text() for folder in folders]
-    assert "1.5 for a million out, all of this costs 1.21: critic 0.09, generator 1.12." in told[0]
-    assert "costs" not in told[1]
+def test_what_a_run_took_is_on_its_card_and_nowhere_else(built: Built, tmp_path: Path) -> None:
+    traffic = Traffic()
+    for role, stage, refusals in (("generator", "talk", 1), ("critic", "depth", 0)):
+        request = Request(stage, 9, prompt="say it", role=role)
+        traffic.begun(request)
+        for _ in range(refusals):
+            traffic.sent(request)
+            traffic.refused(Unavailable)
+        traffic.sent(request)
+        traffic.answered(request, 0.5, Reply("one two", "eos_token", 1_000_000, 200_000))
+    told = traffic.facts()
+    run = run_folder(tmp_path / "run", traffic=told, cost=Price(0.2, 1.5).facts(told["stages"]))
+    made = build(run, tmp_path / "dist")
+    card = (made.folder / "README.md").read_text()
+    assert "Over the wire went 3 requests, 1 of them retries: 2 were answered, 0 put off by a\n" in card
+    assert "1 ended in Unavailable" in card
+    middle = told["latency"]["p50"]
+    assert middle == pytest.approx(0.5, rel=0.021)
+    assert f"| talk | generator | 1 | 1,000,000 | 200,000 | {middle} s | {middle} s | {middle} s | 0.5000 |" in card
+    assert "1.5 for a million out, all of this costs 1.00." in card
+    assert {file for file, digest in digests(made.folder).items() if digest != digests(built.folder)[file]} == {
+        "README.md"
+    }
+    assert "costs" not in (built.folder / "README.md").read_text()
 
 
 def test_nothing_private_is_published() -> None:

@@ -167,6 +167,80 @@ def test_the_card_fits_the_run() -> None:
     assert "hosted toxicity score" in text
 
 
+LATENCY = {"p50": 0.0213, "p90": 1.5, "p99": 12.0}
+TALK = {"answered": 312, "tokens_in": 148_200, "tokens_out": 61_020}
+DEPTH = {"answered": 1_624, "tokens_in": 402_110, "tokens_out": 3_744}
+TRAFFIC = {
+    "requests": 2_010,
+    "retries": 41,
+    "overloaded": 30,
+    "faults": {"CancelledError": 4, "Unavailable": 40},
+    **{name: TALK[name] + DEPTH[name] for name in TALK},
+    "latency": LATENCY,
+    "roles": {"critic": DEPTH, "generator": TALK},
+    "stages": [
+        {"name": "depth", "role": "critic", **DEPTH, "latency": LATENCY | {"p50": 0.02}},
+        {"name": "generation", "role": "generator", **TALK, "latency": LATENCY | {"p50": 1.25}},
+    ],
+}
+COST = {
+    "price_in": 0.5,
+    "price_out": 2.0,
+    "stages": {"critic": {"depth": 0.208543}, "generator": {"generation": 0.19614}},
+    "roles": {"critic": 0.208543, "generator": 0.19614},
+    "total": 0.404683,
+}
+
+
+def test_the_card_says_what_went_over_the_wire_and_what_it_cost() -> None:
+    text = dataset_card("spc", facts(run=run_facts(40) | {"traffic": TRAFFIC, "cost": COST}))
+    assert (
+        """Over the wire went 2,010 requests, 41 of them retries: 1,936 were answered, 30 put off by a
+busy server (429 or 503), 4 ended in CancelledError, 40 ended in Unavailable."""
+        in text
+    )
+    assert (
+        """
+| stage | role | answered | tokens in | tokens out | latency p50 | p90 | p99 | cost |
+|---|---|--:|--:|--:|--:|--:|--:|--:|
+| depth | critic | 1,624 | 402,110 | 3,744 | 0.02 s | 1.5 s | 12 s | 0.2085 |
+| generation | generator | 312 | 148,200 | 61,020 | 1.25 s | 1.5 s | 12 s | 0.1961 |
+| *all* | critic | 1,624 | 402,110 | 3,744 | | | | 0.2085 |
+| *all* | generator | 312 | 148,200 | 61,020 | | | | 0.1961 |
+| **all** | | 1,936 | 550,310 | 64,764 | 0.0213 s | 1.5 s | 12 s | 0.4047 |
+
+At 0.5 for a million tokens in and 2.0 for a million out, all of this costs 0.40.
+"""
+        in text
+    )
+    assert "| generation | generator | temperature 0.7, top_p 0.9, max_new_tokens 384 |" in text
+    assert text.count("148,200") == 2, "tokens stand in one table, not in two"
+
+
+def test_the_card_of_a_quiet_run_without_prices_is_shorter() -> None:
+    alone = TRAFFIC | {
+        "faults": {},
+        "roles": {"generator": TALK},
+        "stages": [TRAFFIC["stages"][1]],
+    }
+    text = dataset_card("spc", facts(run=run_facts(40) | {"traffic": alone}))
+    assert "30 put off by a\nbusy server (429 or 503). What" in text
+    assert "| latency p50 | p90 | p99 |\n|---|---|--:|--:|--:|--:|--:|--:|\n| generation |" in text
+    assert "| *all* |" not in text
+    assert "cost" not in text
+
+
+def test_a_run_whose_traffic_is_not_known_shows_what_its_stages_asked() -> None:
+    older = {name: value for name, value in TRAFFIC.items() if name != "stages"}
+    for run in (run_facts(40), run_facts(40) | {"traffic": older}):
+        text = dataset_card("spc", facts(run=run))
+        assert "Over the wire" not in text
+        assert (
+            "| generation | generator | 312 | 148,200 | 61,020 | temperature 0.7, top_p 0.9, max_new_tokens 384 |"
+            in text
+        )
+
+
 def test_the_card_names_the_critics_where_they_are_another_model() -> None:
     assert "| critic | `" not in dataset_card("spc", facts())
     critic = {"critic": {"model": "org/judge", "revision": "abc", "dialect": "openai"}}

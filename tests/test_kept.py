@@ -82,9 +82,9 @@ def test_a_round_takes_some_bytes_a_dialogue(tmp_path: Path) -> None:
 def test_a_writer_wants_one_outcome_for_each_place(tmp_path: Path) -> None:
     path = part(tmp_path, 1, Shard())
     with pytest.raises(ValueError, match="no outcome at place 0"), Writer(path) as writer:
-        writer.add(1, {"id": "a"})
+        writer.add(1, {"id": "a", "outcome": "kept"})
     with Writer(path) as writer:
-        writer.add(0, {"id": "a"})
+        writer.add(0, {"id": "a", "outcome": "kept"})
         with pytest.raises(ValueError, match="a second outcome of 'b'"):
-            writer.add(0, {"id": "b"})
-    assert path.read_text() == '{"id": "a"}\n'
+            writer.add(0, {"id": "b", "outcome": "kept"})
+    assert path.read_text() == '{"id": "a", "outcome": "kept"}\n'

@@ -436,3 +436,9 @@ async def test_a_dry_run_tells_what_is_for_all_from_what_is_for_each(tmp_path: P
     assert lines["saying"][0] == "1,000"
     assert "1000 dialogues to try; the pilot kept 6 of 6." in table
     assert not (tmp_path / "out").exists()
+
+
+async def test_what_seeds_rest_on_is_settled_before_they_are_there(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    await run(plan(tmp_path), Scripted(talk), quiet, settle=lambda: seen.append((tmp_path / "seeds.jsonl").exists()))
+    assert seen[0] is False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 import re
@@ -18,6 +19,7 @@ from synthesis.engines.traffic import Asked, Histogram, Observed, Traffic
 from synthesis.errors import Overloaded, Unavailable, UserError
 from synthesis.openmetrics import BOUNDS, CONTENT_TYPE, page, served
 from synthesis.price import Price
+from synthesis.progress import Progress
 
 SECONDS = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=60)
 
@@ -33,6 +35,39 @@ def test_percentiles_are_within_two_percent(seconds: list[float], share: float) 
         histogram.add(each)
     true = sorted(seconds)[max(1, math.ceil(share * len(seconds))) - 1]
     assert histogram.percentile(share) == pytest.approx(true, rel=0.021)
+
+
+@given(SECONDS, st.lists(st.integers(0, 3), min_size=60, max_size=60))
+def test_histograms_add_up_however_the_durations_were_split(seconds: list[float], where: list[int]) -> None:
+    whole, parts, sum_ = Histogram(), [Histogram() for _ in range(4)], Histogram()
+    for each, part in zip(seconds, where, strict=False):
+        whole.add(each)
+        parts[part].add(each)
+    for part_ in parts:
+        sum_.merge(part_)
+    assert sum_.buckets == whole.buckets
+    assert sum_.count == len(seconds)
+    assert sum_.total == pytest.approx(whole.total)
+    assert sum_.facts() == whole.facts()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["replied", "later", "torn"]), st.integers(0, 3), st.floats(1e-4, 1e4))))
+def test_traffic_adds_up_however_it_was_split(events: list[tuple[str, int, float]]) -> None:
+    whole, parts, sum_ = Traffic(), [Traffic() for _ in range(4)], Traffic()
+    for what, number, seconds in events:
+        request = asked("critic" if number % 2 else "generator", f"stage {number % 3}")
+        for traffic in (whole, parts[number]):
+            traffic.sent(request)
+            if what == "replied":
+                traffic.answered(request, seconds, Reply("a b", "eos_token", number, 2))
+            else:
+                traffic.refused(Overloaded if what == "later" else Unavailable)
+    for part in parts:
+        sum_.merge(Traffic.from_json(json.loads(json.dumps(part.to_json())), "here"))
+    assert sum_.facts() == whole.facts()
+    for part in parts[1:]:
+        sum_.merge(part, -1)
+    assert (sum_.requests, sum_.whole().counts()) == (parts[0].requests, parts[0].whole().counts())
 
 
 def test_a_histogram_does_not_grow() -> None:
@@ -64,7 +99,7 @@ async def test_tries_replies_refusals_and_retries_are_told_apart() -> None:
     with pytest.raises(Unavailable):
         await engine(asked())
     told = traffic.facts()
-    latency = told.pop("latency")
+    latencies = [told.pop("latency"), *(stage.pop("latency") for stage in told["stages"])]
     assert told == {
         "requests": 5,
         "answered": 2,
@@ -77,8 +112,30 @@ async def test_tries_replies_refusals_and_retries_are_told_apart() -> None:
             "critic": {"answered": 1, "tokens_in": 2, "tokens_out": 1},
             "generator": {"answered": 1, "tokens_in": 2, "tokens_out": 3},
         },
+        "stages": [
+            {"name": "judge", "role": "critic", "answered": 1, "tokens_in": 2, "tokens_out": 1},
+            {"name": "talk", "role": "generator", "answered": 1, "tokens_in": 2, "tokens_out": 3},
+        ],
     }
-    assert latency["p50"] <= latency["p99"] < 1
+    for latency in latencies:
+        assert latency["p50"] <= latency["p99"] < 1
+
+
+def test_a_role_is_the_sum_of_its_stages_and_latencies_are_those_of_all() -> None:
+    traffic = Traffic()
+    for stage, seconds in (("deep", 1.0), ("deep", 1.0), ("wide", 4.0)):
+        request = asked("critic", stage)
+        traffic.sent(request)
+        traffic.answered(request, seconds, Reply("a", "eos_token", 10, 1))
+    told = traffic.facts()
+    assert told["roles"] == {"critic": {"answered": 3, "tokens_in": 30, "tokens_out": 3}}
+    assert [each["latency"]["p99"] for each in told["stages"]] == [
+        pytest.approx(1.0, rel=0.021),
+        pytest.approx(4, 0.021),
+    ]
+    assert told["latency"] == {"p50": told["stages"][0]["latency"]["p50"]} | {
+        name: told["stages"][1]["latency"][name] for name in ("p90", "p99")
+    }
 
 
 async def test_a_cancelled_try_is_not_in_flight() -> None:
@@ -98,18 +155,30 @@ async def test_a_cancelled_try_is_not_in_flight() -> None:
     assert traffic.faults == {"CancelledError": 1}
 
 
-def test_cost_by_role() -> None:
+def test_cost_by_stage_and_role() -> None:
     stages = [
-        {"role": "generator", "tokens_in": 1_000_000, "tokens_out": 500_000},
-        {"role": "critic", "tokens_in": 2_000_000, "tokens_out": 0},
-        {"role": "critic", "tokens_in": 0, "tokens_out": 1_000},
+        {"role": "generator", "name": "talk", "tokens_in": 1_000_000, "tokens_out": 500_000},
+        {"role": "critic", "name": "wit", "tokens_in": 2_000_000, "tokens_out": 0},
+        {"role": "critic", "name": "depth", "tokens_in": 0, "tokens_out": 1_000},
     ]
     assert Price(0.5, 2.0).facts(stages) == {
         "price_in": 0.5,
         "price_out": 2.0,
+        "stages": {"critic": {"depth": 0.002, "wit": 1.0}, "generator": {"talk": 1.5}},
         "roles": {"critic": 1.002, "generator": 1.5},
         "total": 2.502,
     }
+
+
+def test_progress_tells_the_speed_of_this_process_and_the_cost_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    traffic = Traffic()
+    traffic.sent(asked())
+    traffic.answered(asked(), 0.2, Reply("one", "eos_token", 1_000_000, 0))
+    with Progress(traffic, Price(2.0, 0.0), spent=40.0) as show:
+        show("round 1/1", 1, {"kept": 1})
+    said = capsys.readouterr().err
+    assert "cost 42" in said
+    assert "0 tokens/s" in said
 
 
 # ---- the page -------------------------------------------------------------------------------------------------------
@@ -150,14 +219,17 @@ async def test_the_page_is_openmetrics() -> None:
     for kind in (Overloaded, Unavailable):
         with pytest.raises(kind):
             await engine(asked())
-    traffic.latency.add(0.2)
+    traffic.sent(asked())
+    traffic.answered(asked(), 0.2, Reply("one", "eos_token", 2, 1))
     found = read(page(traffic, {"kept": 3, "failed": 1}))
     assert found["parley_dialogues"] == [
         ("", 'outcome="kept"', 3),
         ("", 'outcome="dropped"', 0),
         ("", 'outcome="failed"', 1),
     ]
-    assert found["parley_requests"] == [("_total", "", 3)]
+    assert found["parley_requests"] == [("_total", "", 4)]
+    assert found["parley_answers"] == [("_total", "", 2)]
+    assert found["parley_in_flight"] == [("", "", 0)]
     assert found["parley_overloaded"] == [("_total", "", 1)]
     assert found["parley_faults"] == [("_total", 'kind="Unavailable"', 1)]
     labels = r'role="generator",stage="a \"quoted\"\nstage\\",direction="out"'

