@@ -10,10 +10,19 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from synthesis.asking import together
 from synthesis.dialogue import Dialogue
+
+Level = Literal["turn", "dialogue"]
+"""What a number about one dialogue is about: its last turn in the light of those before, or all of it."""
+
+
+def judged(dialogue: Dialogue, level: Level, speaker: str | None = None) -> list[int]:
+    """Places of the turns to judge: the last one or all, and of these only `speaker`'s where one is named."""
+    first = len(dialogue.turns) - 1 if level == "turn" else 0
+    return [at for at, turn in enumerate(dialogue.turns) if at >= first and speaker in (None, turn.speaker)]
 
 
 class Metric(Protocol):

@@ -151,3 +151,12 @@ def json_value(text: str) -> Any:
         except (ValueError, RecursionError):
             continue
     raise ReadingError(f"expected JSON, got {text[:60]!r}", text)
+
+
+def json_verdict(text: str, key: str) -> bool:
+    """True for "yes" under `key` of a JSON object, False for "no". Raises ReadingError for anything else."""
+    value = json_value(text)
+    said = value.get(key) if isinstance(value, dict) else None
+    if said not in ("yes", "no"):
+        raise ReadingError(f'expected "yes" or "no" under {key!r}, got {text[:80]!r}', text)
+    return bool(said == "yes")

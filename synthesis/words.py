@@ -31,6 +31,14 @@ def content_words(text: str) -> set[str]:
     return {stem(word) for word in words(text) if word not in STOP_WORDS and len(word) > 1}
 
 
+_SENTENCE_END = re.compile(r"(?<=[.!?…])(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)\s+|\s*\n\s*")
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of a text, split after closing marks and at line breaks; titles such as "Dr." close nothing."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+
+
 def stem(word: str) -> str:
     """`word` without the commonest English endings; equal stems, not right stems, are the aim."""
     word = word.split("'")[0]
