@@ -39,7 +39,10 @@ def reader(*logprobs: float, followups: Mapping[str, tuple[float, ...]]) -> Scri
         ends = [each for each in followups if text.endswith(each)]
         values = [None, *logprobs, *(followups[ends[0]] if ends else ())]
         own = len(logprobs) + 1
-        tokens = [Token(at if at < own else crc32(f"{ends[0]}{at}".encode()), f"<{at}>", value) for at, value in enumerate(values)]
+        tokens = [
+            Token(at if at < own else crc32(f"{ends[0]}{at}".encode()), f"<{at}>", value)
+            for at, value in enumerate(values)
+        ]
         return Reply("", "length", len(tokens), 1, prefill=tuple(tokens))
 
     return Scripted(read)

@@ -141,7 +141,8 @@ class Fed:
     follow-ups counts 0. The follow-up is said by whoever's turn it is. Form "conditional" (default): loss(f) is the
     mean negative log-probability of the follow-up's tokens given the dialogue. Form "published": of all tokens of
     dialogue and follow-up. Range: any number with both sides, above 0 with negatives alone; nats a token. Higher is
-    better. Level "turn" asks for the qualities of the last turn, "dialogue" for those of the whole.
+    better. Level "turn" asks for the qualities of the last turn, "dialogue" for those of the whole. One request for
+    each different follow-up (42 or 33), and one more for the dialogue alone when conditional.
 
     Source: Mehri and Eskenazi 2020, arXiv 2006.12719. Their follow-ups carry no licence; these are our own, for the
     same qualities (give others as `followups`), and any model stands where they have DialoGPT: scores do not compare

@@ -79,7 +79,7 @@ def masses(tokens: Sequence[Token], words: Collection[str]) -> dict[str, float]:
 def enough(found: Collection[float], least: float, stage: str, tokens: Sequence[Token], advice: str) -> float:
     """The share of probability on the wanted words; below `least` what was asked is not what is answered: raises."""
     share = sum(found)
-    if share < least:
+    if share < least or not share:
         likeliest = ", ".join(repr(token.text) for token in tokens)
         raise ReadingError(
             f"{stage}: {share:.2g} of the probability is on the scale, expected at least {least:g}; "
