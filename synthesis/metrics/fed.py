@@ -151,8 +151,11 @@ class Fed:
     Known defects: as published, a quality without positives is the loss of the dialogue itself with a few tokens
     added; six of ten are so for dialogues and five of eight for turns, they correlate with each other almost fully and
     with length besides, and say nothing of quality. Conditional, they still say how unexpected a complaint is, without
-    a counterweight: 0 means nothing there, and two such qualities do not compare. Chat models see plain text
-    (see `synthesis.metrics.likelihood`).
+    a counterweight: 0 means nothing there, and two such qualities do not compare. Measured on 24 published
+    Synthetic-Persona-Chat dialogues with the embedded model: the six correlate at .9996 or more with each other and at
+    .997 with the dialogue's loss as published; conditional, at -.06 to -.29 with that loss, but at -.5 to -.7 with the
+    number of tokens, so compare dialogues of a length. Chat models see plain text (see
+    `synthesis.metrics.likelihood`).
 
     Example: follow-ups "Good." and "Bad.", whose two tokens have log-probabilities -1, -2 and -2, -4 after a dialogue
     of three scored tokens with -1 each. Conditional: (2 + 4) / 2 - (1 + 2) / 2 = 1.5. Published:

@@ -57,9 +57,9 @@ class GptScore:
     published, and reads the probabilities of " Yes" and " No" after it from the prompt's: exact however small, for
     three requests a question. "auto" is "tokens", and "prompt" where the endpoint has no `top_n_tokens`.
 
-    Source: Fu et al. 2023, arXiv 2302.04166, as a yes/no question the way DiaSynth has it (arXiv 2409.19020, section 5
-    and appendix); ten questions about dialogues, eight about turns, in our own words. "tokens" puts the dialogue
-    first, so that a server reads it once for all questions.
+    Source: Fu et al. 2023, arXiv 2302.04166, as a yes/no question the way DiaSynth has it (arXiv 2409.19020); ten
+    questions about dialogues, eight about turns, in our own words. "tokens" puts the dialogue first, so that a server
+    reads it once for all questions.
 
     Known defects: the published form is mostly the model's habit of answering in this form at all (values of .01 to
     .06 in DiaSynth's table 3), and orders models by that habit; the normalised form keeps only which of the two words
