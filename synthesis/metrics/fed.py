@@ -11,8 +11,8 @@ from synthesis.asking import together
 from synthesis.dialogue import Dialogue, Turn
 from synthesis.engine import Engine
 from synthesis.errors import UserError
+from synthesis.metric import Level
 from synthesis.metrics import likelihood
-from synthesis.metrics.judging import Level
 
 
 @dataclass(frozen=True, slots=True)

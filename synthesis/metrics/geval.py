@@ -14,7 +14,8 @@ from synthesis.asking import ask, together
 from synthesis.dialogue import Dialogue
 from synthesis.engine import CRITIC, Engine, Request
 from synthesis.errors import ReadingError, Unsupported, UserError
-from synthesis.metrics.judging import Level, enough, first_token, masses, shown
+from synthesis.metric import Level
+from synthesis.metrics.judging import enough, first_token, masses, shown
 from synthesis.personas import Sampling, chat
 from synthesis.recipe import fork, rng_for
 

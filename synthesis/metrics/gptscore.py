@@ -13,8 +13,9 @@ from synthesis.asking import together
 from synthesis.dialogue import Dialogue
 from synthesis.engine import CRITIC, Engine
 from synthesis.errors import ReadingError, Unsupported
+from synthesis.metric import Level
 from synthesis.metrics import likelihood
-from synthesis.metrics.judging import Level, enough, first_token, masses, shown
+from synthesis.metrics.judging import enough, first_token, masses, shown
 from synthesis.personas import GREEDY, chat
 
 DIALOGUE = {

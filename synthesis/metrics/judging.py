@@ -6,14 +6,11 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
 
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Engine, Request, Token
 from synthesis.errors import ReadingError, Unsupported
-
-Level = Literal["dialogue", "turn"]
-"""What is judged: the whole dialogue, or its last turn in the light of those before."""
+from synthesis.metric import Level
 
 _SPACE = " \t\r\n\u2581\u0120\u010a"  # some servers tell a token as its vocabulary writes it, spaces as marks
 

@@ -12,7 +12,8 @@ from synthesis.asking import ask
 from synthesis.dialogue import Dialogue
 from synthesis.engine import CRITIC, Engine, Grammar
 from synthesis.errors import ReadingError
-from synthesis.metrics.judging import Level, needing, shown
+from synthesis.metric import Level
+from synthesis.metrics.judging import needing, shown
 from synthesis.personas import GREEDY, chat
 from synthesis.recipe import rng_for
 
