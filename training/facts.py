@@ -64,9 +64,12 @@ def hardware(trainer: Any) -> str:
     return f"{count * torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()}), no accelerator"
 
 
-def context(config: Any) -> int | None:
-    """The longest input that a model has positions for, in tokens; None where positions are relative, as in T5."""
-    names = ("max_encoder_position_embeddings", "max_position_embeddings")
+def context(config: Any, side: str = "encoder") -> int | None:
+    """The longest text that a model has positions for, in tokens; None where positions are relative, as in T5.
+
+    `side`: "encoder" or "decoder", for those models that have more on one side.
+    """
+    names = (f"max_{side}_position_embeddings", "max_position_embeddings")
     return next((int(getattr(config, name)) for name in names if getattr(config, name, None) is not None), None)
 
 
