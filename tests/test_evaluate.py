@@ -15,7 +15,7 @@ from synthesis.engine import Request
 from synthesis.engines.journal import Journal
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import Failure, ReadingError, UserError
-from tests.fake_tgi import FakeTgi
+from tests.fake_tgi import MODEL, SHA, FakeTgi, Fault
 from tests.tiny_seq2seq import make_tiny_seq2seq, rows, write
 from training import evaluate
 from training.coverage import Spread, ratio, table
@@ -328,12 +328,35 @@ async def test_summarise_writes_scores_and_what_they_depend_on(models: dict[str,
     assert all("expected 3 questions" in each["failed"] for each in told)
 
 
+async def test_summarise_asks_an_endpoint_and_keeps_what_it_said(models: dict[str, Path], tmp_path: Path) -> None:
+    data, out = write(tmp_path / "test.jsonl", rows(1)), tmp_path / "out"
+    argv = [
+        "summarise", "--model", str(models["bart"]), "--data", str(data), "--out", str(out), "--questions", "2",
+        "--encoder", str(models["bert"]), *FLAGS,
+    ]  # fmt: skip
+    said = ["Who?\nWhat?", '{"1": "Ada", "2": "green tea"}', '{"1": "Ada", "2": "tea"}']
+    async with FakeTgi(faults=[Fault(body=generated(text)) for text in said]) as server:
+        for _ in range(2):  # the second time by the journal alone
+            await asyncio.to_thread(evaluate.main, [*argv, "--endpoint", server.url])
+            assert len(server.asked("/generate")) == 3
+            found = json.loads((out / "result.json").read_text())
+            assert found["scores"]["qags"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["counted"] == {"rouge1": 1, "rouge2": 1, "rougeL": 1, "bertscore": 1, "qags": 1}
+    assert found["settings"]["qags"] == f"{MODEL}@{SHA}"
+
+
+def generated(text: str) -> dict[str, Any]:
+    """TGI's answer with this text."""
+    details = {"finish_reason": "eos_token", "generated_tokens": 3, "seed": None, "prefill": [], "tokens": []}
+    return {"generated_text": text, "details": details}
+
+
 def experiment(models: dict[str, Path], folder: Path, *more: str) -> None:
     settings = folder / "training.yaml"
     if not settings.exists():
         settings.write_text(
             "num_train_epochs: 1\nlearning_rate: 0.01\nper_device_train_batch_size: 4\nmax_target_length: 16\n"
-            "report_to: none\ndisable_tqdm: true\ndataloader_pin_memory: false\nsave_strategy: epoch\n"
+            "report_to: none\ndisable_tqdm: true\nsave_strategy: epoch\n"
         )
         write(folder / "synthetic.jsonl", rows(8))
         for name, start, count in (("train", 10, 12), ("validation", 30, 2), ("test", 40, 2)):
@@ -346,8 +369,12 @@ def experiment(models: dict[str, Path], folder: Path, *more: str) -> None:
 
 
 def test_the_whole_protocol_goes_on_where_it_was_and_prints_the_table(
-    models: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     experiment(models, tmp_path, "--seeds", "0")
     said = capsys.readouterr().out
     assert "8 pairs of each: in-domain has 12, synthetic has 8" in said

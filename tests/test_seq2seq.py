@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,8 @@ def test_pairs_of_a_file_come_in_order_with_their_place(tmp_path: Path) -> None:
     assert pairs[1].where == f"{path}:2"
 
 
-def test_splits_of_a_folder_are_joined_and_columns_are_named(tmp_path: Path) -> None:
+def test_splits_of_a_folder_are_joined_and_columns_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     for name, start in (("train", 0), ("validation", 10), ("test", 20)):
         made = [{"text": row["dialogue"], "short": row["summary"]} for row in rows(2, start)]
         write(tmp_path / "set" / f"{name}.jsonl", made)
@@ -60,6 +62,9 @@ def test_splits_of_a_folder_are_joined_and_columns_are_named(tmp_path: Path) -> 
     assert [pair.source.split("number ")[1][:2] for pair in origin.read()] == ["10", "11", "20", "21"]
     with pytest.raises(UserError, match=r"set, split 'dev': cannot be loaded"):
         Origin(str(tmp_path / "set"), split="dev").read()
+    (tmp_path / "set" / "test.jsonl").write_text("{")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        origin.read()
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,7 @@ def train(model: Path, data: Path, out: Path, *more: str) -> dict[str, Any]:
     main([
         "--config", "training/summarise.yaml", "--model_name_or_path", str(model), "--train_data", str(data),
         "--output_dir", str(out), "--max_source_length", "64", "--max_target_length", "32", "--warmup_steps", "0",
-        "--learning_rate", "0.01", "--logging_steps", "1", "--dataloader_pin_memory", "false", *more,
+        "--learning_rate", "0.01", "--logging_steps", "1", *more,
     ])  # fmt: skip
     facts: dict[str, Any] = json.loads((out / "facts.json").read_text())
     return facts
@@ -178,7 +183,9 @@ def test_training_lowers_the_loss_and_a_killed_run_goes_on_to_the_same_weights(
     assert "48 of 64 pairs" in capsys.readouterr().out
     assert facts["steps"] == 6  # two epochs of 48 pairs, 8 x 2 a step
     assert facts["epochs"] == 2
+    assert facts["command"].startswith("python -m training.seq2seq --config training/summarise.yaml")
     losses = [point["loss"] for point in facts["curve"]]
+    assert losses[0] == pytest.approx(math.log(len(tiny_tokenizer())), rel=0.05)  # not summed over accumulated batches
     assert losses[-1] < 0.9 * losses[0]
     assert facts["hyperparameters"]["weight_decay"] == 0.01
     assert (facts["seed"], facts["tasks"][0]["examples"], facts["context"]) == (3, 48, 128)

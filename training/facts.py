@@ -73,10 +73,11 @@ def context(config: Any, side: str = "encoder") -> int | None:
     return next((int(getattr(config, name)) for name in names if getattr(config, name, None) is not None), None)
 
 
-def run_facts(trainer: Any, script: str, hyperparameters: Sequence[str], tokens: int) -> dict[str, Any]:
-    """What there is to say of any finished run of `script`, its interrupted parts included.
+def run_facts(trainer: Any, command: Sequence[str], hyperparameters: Sequence[str], tokens: int) -> dict[str, Any]:
+    """What there is to say of any finished run, its interrupted parts included.
 
-    `hyperparameters`: names of the trainer's arguments; `tokens`: of all examples, seen once an epoch.
+    `command`: module and arguments; `hyperparameters`: names of the trainer's arguments; `tokens`: of all examples,
+    seen once an epoch.
     """
     args, config = trainer.args, trainer.model.config
     steps = trainer.state.global_step
@@ -99,7 +100,7 @@ def run_facts(trainer: Any, script: str, hyperparameters: Sequence[str], tokens:
             "python": sys.version.split()[0],
             **{package: version(package) for package in PACKAGES},
         },
-        "command": " ".join(["python -m", script, *sys.argv[1:]]),
+        "command": " ".join(["python -m", *command]),
     }
 
 
@@ -107,7 +108,9 @@ def sft_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str
     """Everything about a finished run of `training.sft`."""
     args = trainer.args
     given = json.loads(Path(args.facts_file).read_text(encoding="utf-8")) if args.facts_file else {"data": []}
-    facts = run_facts(trainer, "training.sft", HYPERPARAMETERS, sum(len(example.ids) for example in examples))
+    facts = run_facts(
+        trainer, ["training.sft", *sys.argv[1:]], HYPERPARAMETERS, sum(len(example.ids) for example in examples)
+    )
     optimizer = {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW"}
     return facts | {
         "data": sources(given["data"], examples),

@@ -58,11 +58,12 @@ class Origin:
 
     def _dataset_rows(self) -> Iterator[tuple[str, Any]]:
         from datasets import load_dataset
+        from datasets.exceptions import DatasetsError
 
         name = f"{self.data} {self.config}".strip()
         try:
             rows = load_dataset(self.data, self.config or None, split=self.split)
-        except (OSError, ValueError) as error:  # not found, no such config or split, no connection
+        except (OSError, ValueError, DatasetsError) as error:  # not found, no such config or split, no connection
             raise UserError(f"dataset {name}, split {self.split!r}: cannot be loaded: {error}") from error
         for number, row in enumerate(rows):
             yield f"{name}, {self.split} row {number}", row

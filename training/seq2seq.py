@@ -75,9 +75,11 @@ def load(name: str, lengths: Lengths) -> tuple[Any, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    (args,) = TrlParser(Arguments).parse_args_and_config(list(argv) if argv is not None else None)
+    given = sys.argv[1:] if argv is None else list(argv)
+    (args,) = TrlParser(Arguments).parse_args_and_config(list(given))
     if args.threads:
         torch.set_num_threads(args.threads)
+    args.dataloader_pin_memory &= torch.accelerator.is_available()
     first = args.process_index == 0
 
     # Data: read, drawn, encoded, checked
@@ -93,7 +95,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(report)
         print(f"{len(pairs)} of {len(every)} pairs; {cut(encoded, lengths)}")
 
-    # Training
+    # Training. These models take any keyword and leave out of account the one by which the trainer has a loss summed
+    # over accumulated batches: believed, it would make the gradient as many times too large.
+    model.accepts_loss_kwargs = False
     trainer = Seq2SeqTrainer(
         model=model,
         args=args,
@@ -109,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
 
     # The facts of the run
-    facts = run_facts(trainer, "training.seq2seq", HYPERPARAMETERS, report.tokens) | {
+    facts = run_facts(trainer, ["training.seq2seq", *given], HYPERPARAMETERS, report.tokens) | {
         "base": args.model_name_or_path,
         "seed": args.seed,
         "data": [{**asdict(origin), "pairs": len(every), "sha256": fingerprint(pairs)}],
