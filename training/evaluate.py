@@ -86,27 +86,22 @@ def summarise(flags: argparse.Namespace) -> None:
 
     Raises UserError for models, data and encoders that cannot be used, Failure when too many have no QAGS.
     """
-    from training.seq2seq import load
-
     out: Path = flags.out or Path("runs/evaluate")
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
+        (out / "result.json").unlink(missing_ok=True)
     origin = Origin(flags.data, flags.data_config, flags.split, flags.source_column, flags.target_column)
     pairs = origin.read()
     if flags.examples:
         pairs = sample(pairs, flags.examples, 0)
-    how = Decoding(flags.beams, flags.min_length, flags.max_length, flags.length_penalty, not flags.no_early_stopping)
-    model, tokenizer = load(flags.model, Lengths(flags.max_source_length, flags.max_length))
-    summaries = generate(
-        model,
-        tokenizer,
-        [pair.source for pair in pairs],
-        how,
-        batch=flags.batch,
-        longest=flags.max_source_length,
-        prefix=flags.prefix,
-    )
+    summaries, decoding = _written(flags, pairs)
     scores, failed, settings = measured(flags, out, pairs, summaries)
+    write_jsonl(out / "predictions.jsonl", _predictions(pairs, summaries, scores, failed))
+    if len(failed) > flags.max_failures * len(pairs):
+        raise Failure(
+            f"{len(failed)} of {len(pairs)} summaries have no QAGS, more than --max-failures {flags.max_failures:g}; "
+            f"see failed in {out / 'predictions.jsonl'}"
+        )
     means = averaged(scores)
     result = {
         "task": "summarise",
@@ -114,21 +109,25 @@ def summarise(flags: argparse.Namespace) -> None:
         **_trained(flags.model),
         "condition": flags.condition,
         "test": {**asdict(origin), "examples": len(pairs), "sha256": fingerprint(pairs)},
-        "settings": {
-            "decoding": asdict(how), "prefix": flags.prefix, "max_source_length": flags.max_source_length, **settings
-        },
+        "settings": decoding | settings,
         "scores": means,
         "counted": {name: sum(name in each for each in scores) for name in means},
         "versions": {"parley": VERSION} | {package: version(package) for package in PACKAGES},
-    }  # fmt: skip
-    write_jsonl(out / "predictions.jsonl", _predictions(pairs, summaries, scores, failed))
-    if len(failed) > flags.max_failures * len(pairs):
-        raise Failure(
-            f"{len(failed)} of {len(pairs)} summaries have no QAGS, more than --max-failures {flags.max_failures:g}; "
-            f"see failed in {out / 'predictions.jsonl'}"
-        )
+    }
     write_json(out / "result.json", result)
     print(f"{out}: " + ", ".join(f"{name} {value:.4f}" for name, value in means.items()))
+
+
+def _written(flags: argparse.Namespace, pairs: Sequence[Pair]) -> tuple[list[str], dict[str, Any]]:
+    """The model's summaries, and the settings that they depend on."""
+    from training.seq2seq import load
+
+    how = Decoding(flags.beams, flags.min_length, flags.max_length, flags.length_penalty, not flags.no_early_stopping)
+    longest, prefix = flags.max_source_length, flags.prefix
+    model, tokenizer = load(flags.model, Lengths(longest, how.max_length))
+    sources = [pair.source for pair in pairs]
+    summaries = generate(model, tokenizer, sources, how, batch=flags.batch, longest=longest, prefix=prefix)
+    return summaries, {"decoding": asdict(how), "prefix": prefix, "max_source_length": longest}
 
 
 def measured(

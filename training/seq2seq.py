@@ -23,6 +23,7 @@ from synthesis.errors import UserError
 from synthesis.storage import write_json
 from training.clock import Clock
 from training.command import told
+from training.data import MaskReport
 from training.facts import context, run_facts
 from training.pairs import Lengths, Origin, collator, cut, encode, fingerprint, label_report, sample
 
@@ -74,13 +75,23 @@ def load(name: str, lengths: Lengths) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def learned(args: Arguments, data: dict[str, Any], report: MaskReport) -> dict[str, Any]:
+    """The facts that are this script's own: where the model comes from, and what of which data it learned."""
+    task = {
+        "name": f"{args.source_column} to {args.target_column}",
+        "examples": report.examples,
+        "tokens": report.tokens,
+        "target_tokens": report.covered,
+    }
+    return {"base": args.model_name_or_path, "seed": args.seed, "data": [data], "tasks": [task], "evaluation": {}}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if argv is None else list(argv)
     (args,) = TrlParser(Arguments).parse_args_and_config(list(given))
     if args.threads:
         torch.set_num_threads(args.threads)
     args.dataloader_pin_memory &= torch.accelerator.is_available()
-    first = args.process_index == 0
 
     # Data: read, drawn, encoded, checked
     lengths = Lengths(args.max_source_length, args.max_target_length)
@@ -91,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs = sample(every, args.max_train_samples, args.seed) if args.max_train_samples else every
     encoded = encode(pairs, tokenizer, lengths, args.source_prefix)
     report = label_report(pairs, encoded, tokenizer)
-    if first:
+    if args.process_index == 0:
         print(report)
         print(f"{len(pairs)} of {len(every)} pairs; {cut(encoded, lengths)}")
 
@@ -112,22 +123,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not trainer.is_world_process_zero():
         return
 
-    # The facts of the run
-    facts = run_facts(trainer, ["training.seq2seq", *given], HYPERPARAMETERS, report.tokens) | {
-        "base": args.model_name_or_path,
-        "seed": args.seed,
-        "data": [{**asdict(origin), "pairs": len(every), "sha256": fingerprint(pairs)}],
-        "tasks": [
-            {
-                "name": f"{args.source_column} to {args.target_column}",
-                "examples": report.examples,
-                "tokens": report.tokens,
-                "target_tokens": report.covered,
-            }
-        ],
-        "evaluation": {},
-    }
-    write_json(Path(args.output_dir) / "facts.json", facts)
+    data = {**asdict(origin), "pairs": len(every), "sha256": fingerprint(pairs)}
+    facts = run_facts(trainer, ["training.seq2seq", *given], HYPERPARAMETERS, report.tokens)
+    write_json(Path(args.output_dir) / "facts.json", facts | learned(args, data, report))
 
 
 if __name__ == "__main__":
