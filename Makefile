@@ -23,11 +23,13 @@ PUSH     ?=
 
 PORT     ?= 3000
 
+NAME     ?=
+
 BIN := .venv/bin
 # with an endpoint nothing is served here
 SYNTH := $(if $(ENDPOINT),embed,serve,embed)
 .DEFAULT_GOAL := help
-.PHONY: help synth build push serve embedded test check bench bench-peers clean
+.PHONY: help synth build push serve embedded experiment test check bench bench-peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +72,11 @@ check: .venv/.dev ## formatting, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+experiment: .venv/.train,embed ## a published experiment: NAME=diasynth-summarise FLAGS='--synthetic DATA'
+	@test -f training/experiments/$(subst -,_,$(NAME)).py || { echo "error: make experiment needs NAME=, one of" \
+	  $(subst _,-,$(patsubst training/experiments/%.py,%,$(wildcard training/experiments/[a-z]*.py))) >&2; exit 2; }
+	$(BIN)/python -m training.experiments.$(subst -,_,$(NAME)) $(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(FLAGS)
 
 bench: .venv/.dev ## benchmarks, as ratios, and docs/benchmarks.md anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-only
