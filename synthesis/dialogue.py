@@ -94,7 +94,8 @@ class Dialogue:
     """A conversation: what it is about, who speaks, what was said, where it comes from.
 
     `subtopic`, `characteristics` (name to value), `reasoning` before writing, `summary`, and `exemplars`, the ids of
-    the few-shots in the prompt (diasynth). `notes`: what a reader must know of this very dialogue, such as "incumbent" (a later round found nothing better).
+    the few-shots in the prompt, are diasynth's. `notes`: what a reader must know of this very dialogue, such as
+    "incumbent" (a later round found nothing better).
     """
 
     id: str
