@@ -174,12 +174,11 @@ async def derived(
     for _ in range(1 + how.topups):
         short = [branch for branch in wanted if len(found[branch]) < wanted[branch]]
         calls = [_asked(engine, what, template, at[-1], size, found[at], how, fork(rng)) for at in short]
-        for branch, reply in zip(short, await together(calls), strict=True):
-            if isinstance(reply, Failure):
-                faults.append(reply)
-                log.info("%s of %r: no list: %s", what, branch[-1], str(reply)[:200])
-            else:
-                found[branch] += known(branch).add(reply, wanted[branch] - len(found[branch]))
+        for branch, (entries, fault) in zip(short, await together(calls), strict=True):
+            found[branch] += known(branch).add(entries, wanted[branch] - len(found[branch]))
+            if fault is not None:
+                faults.append(fault)
+                log.info("%s of %r: no list: %s", what, branch[-1], str(fault)[:200])
     if faults and not any(found.values()):
         raise faults[0]
     log.info("%s: %d of %d wanted", what, sum(map(len, found.values())), sum(wanted.values()))
@@ -188,8 +187,8 @@ async def derived(
 
 async def _asked(
     engine: Engine, what: str, template: Template, of: str, size: int, taken: Sequence[str], how: Lists, rng: Random
-) -> list[str] | Failure:
-    """One list, without entries that are too long to be one; or why there is none."""
+) -> tuple[list[str], Failure | None]:
+    """One list, without entries that are too long to be one; and if there is none, why."""
     first, second = (how.form.spelled(what, entries) for entries in EXAMPLES[what])
     others = OTHERS.substitute(taken="; ".join(taken)) if taken else ""
     system = template.substitute(count=size, example_1=first, example_2=second, others=others)
@@ -207,6 +206,6 @@ async def _asked(
         return [entry for entry in entries if len(words(entry)) <= LONGEST[what] * per_word(words(entry))][:size]
 
     try:
-        return await ask(engine, request, read, rng)
+        return await ask(engine, request, read, rng), None
     except (ReadingError, RequestRefused, Quarantined) as error:
-        return error
+        return [], error

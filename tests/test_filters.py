@@ -61,7 +61,11 @@ KEEPS: list[tuple[Filter, Dialogue]] = [
 DROPS: list[tuple[Filter, Dialogue, str]] = [
     (Length(longest=3), talk("我们一起去看新的电影吧"), "long utterance: 11 words"),
     (Length(), talk("好的", "可以"), "short utterances: 2.0 words on average, expected 6"),
-    (Repetition(), talk("我想在家里远程办公因为很安静", "你想在家里远程办公因为很安静吗", "他想在家里远程办公因为很安静"), "repeated phrase"),
+    (
+        Repetition(),
+        talk("我想在家里远程办公因为很安静", "你想在家里远程办公因为很安静吗", "他想在家里远程办公因为很安静"),
+        "repeated phrase",
+    ),
     (Structure(), runs(1, 1), "speakers: 1 of them"),
     (Structure(), runs(1, 2, 3), "speakers: 3 of them"),
     (Structure(3, 4), runs(1, 2), "turn count: 2, expected 3 to 4"),

@@ -26,13 +26,14 @@ class OnTopic:
     """Keeps dialogues that speak at least `share` of the subject's content words, or lie near it as sentence vectors.
 
     The subject is the subtopic, or else the topic; a dialogue without either is kept. `encoder` None leaves the words
-    alone to decide. `cosine`: of the subject and the whole dialogue, the highest that drops it.
+    alone to decide. `cosine`: of the subject and the whole dialogue, the highest that drops it. At 0.15 all of
+    diasynth's 14 shipped examples pass with their own topics, and about one in five with another's.
     """
 
     name: ClassVar[str] = "grounding"
     share: float = 0.5
     encoder: str | None = None
-    cosine: float = 0.2
+    cosine: float = 0.15
 
     async def __call__(self, dialogue: Dialogue) -> str | None:
         subject = dialogue.subtopic or dialogue.topic
