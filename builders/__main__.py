@@ -55,8 +55,7 @@ def _build(options: argparse.Namespace) -> list[str]:
 
     built = build(options.run, options.out, name=options.name, repo=options.repo, license=options.license)
     repo = options.repo or f"org/{built.folder.name}"
-    usual = {Path("dist/synthetic-persona-chat"): "", Path("dist/diasynth"): "RECIPE=diasynth "}
-    dist = usual.get(built.folder, f"DIST={built.folder} ")
+    dist = "" if built.folder == Path("dist/synthetic-persona-chat") else f"DIST={built.folder} "
     return [*summary(built, built.folder), f"publish it: make push {dist}REPO={repo}"]
 
 

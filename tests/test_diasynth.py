@@ -88,10 +88,9 @@ async def test_a_run_as_improved(tmp_path: Path) -> None:
         assert len(dialogue.exemplars) == len(set(dialogue.exemplars)) == 4
     assert len({dialogue.topic for dialogue in found}) == 8, "dialogues are shared out over the topics"
     assert len({dialogue.exemplars for dialogue in found}) > 1, "few-shots are drawn for each"
-    assert Counter(request.stage for request in engine.requests) == {
-        **{"subtopics": 8, "personas": 8},
-        **{"dialogue": 8, "summary": 8},
-    }
+    counts = Counter(request.stage for request in engine.requests)
+    assert counts | {"dialogue": 8} == {"subtopics": 8, "personas": 8, "dialogue": 8, "summary": 8}
+    assert counts["dialogue"] >= 8, "what a filter drops is tried again"
     assert all(request.grammar and request.grammar.kind == "json" for request in engine.requests)
 
 

@@ -318,6 +318,7 @@ def talk(*texts: str, **fields: Any) -> Dialogue:
         ("", "no summary: it is empty"),
         ("One two three four five six seven eight nine ten.", "long summary: 10 words of a dialogue of 8"),
         ("#Person1# and #Person3# meet.", "stranger: '#Person3#'"),
+        ("User 1 and #Person2# meet.", "stranger: 'User 1'"),
         ("They meet Amara.", "stranger: 'Amara'"),
         ("<cot>They meet.", "leaked form: '<cot>'"),
     ],

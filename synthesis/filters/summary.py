@@ -9,7 +9,7 @@ from typing import ClassVar
 from synthesis.dialogue import Dialogue
 from synthesis.words import words
 
-_NUMBERED = re.compile(r"#Person\d+#")
+_NUMBERED = re.compile(r"#Person\d+#|\bUser \d\b")
 _NAME = re.compile(r"(?<![.!?:] )(?<!^)\b[A-Z][a-z]+\b")
 _TAG = re.compile(r"</?[a-z]+>|\[[^\]]{1,40}\]|\{[^}]{1,40}\}")
 

@@ -149,8 +149,8 @@ LAPTOP: dict[str, Any] = {
     "low": 8,
     "high": 12,
     "grounding": "none",  # the embedded model does not keep to a subject; its cards say so
-    "temperature": 0.7,
-    "summary_temperature": 0.7,
+    "temperature": 0.5,
+    "summary_temperature": 0.5,
     "top_p": 0.9,
     "resamples": 4,
 }
