@@ -53,7 +53,7 @@ class Form:
 
     def list_grammar(self, key: str, count: int) -> Grammar | None:
         """Holds a reply to a list of `count` texts."""
-        text = {"type": "string", "minLength": 1}
+        text = {"type": "string", "minLength": 1, "maxLength": 240}
         properties = {key: {"type": "array", "items": text, "minItems": count, "maxItems": count}}
         return self._grammar(properties, rf'\["[^"\n]+"(, "[^"\n]+"){{{count - 1}}}\]')
 

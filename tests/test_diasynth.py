@@ -328,6 +328,17 @@ async def test_a_dialogue_in_order_is_kept_at_once() -> None:
     assert engine.requests[0].messages[1][1] == "Parrots that talk"
 
 
+async def test_a_summary_that_names_others_is_tried_again() -> None:
+    def model(request: Request) -> Any:
+        return json.dumps({"summary": "User 1 leaves."}) if request.stage == "summary" else said(*FOUR)(request)
+
+    engine = Scripted(model)
+    with pytest.raises(Dropped, match="summary: stranger: 'User 1'") as caught:
+        await recipe().dialogue(SEED, POOL, engine, Random(0))
+    assert caught.value.raw == "User 1 leaves."
+    assert [request.stage for request in engine.requests] == ["dialogue", *["summary"] * 3]
+
+
 async def test_the_critic_may_judge_the_subject() -> None:
     def strict(request: Request) -> Any:
         return "No, it is about uncles." if request.stage == "grounding" else said(*FOUR)(request)

@@ -26,7 +26,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -308,18 +308,25 @@ class Diasynth:
         return Pool(few_shots.load(self.exemplars).dialogues)
 
     async def dialogue(self, seed: Seed, pool: Pool, engine: Engine, rng: Random) -> Dialogue:
-        """The first dialogue of a few tries that its filters keep, and its summary."""
+        """The first dialogue of a few tries that its filters keep, and the first such summary of it."""
         asked = _hinting(engine)
         wanted = set(seed.content["few_shots"])
         by_id = {shot.id: shot for shot in pool.exemplars if shot.id in wanted}
         shown = [by_id[id_] for id_ in seed.content["few_shots"]]
-        for _ in range(1 + self.resamples):
-            made = await self._written(seed, shown, asked, fork(rng))
-            dropped = await first_reason(self._judges(engine), made)
+        made = await self._tried(lambda: self._written(seed, shown, asked, fork(rng)), self._judges(engine))
+        return await self._tried(lambda: self._summed_up(made, shown, asked, fork(rng)), self._of_summary())
+
+    async def _tried(self, write: Callable[[], Awaitable[Dialogue]], judges: Sequence[Filter]) -> Dialogue:
+        """What is written the first time that `judges` keep it. Raises Dropped with the last reason."""
+        left = self.resamples
+        while True:
+            made = await write()
+            dropped = await first_reason(judges, made)
             if dropped is None:
-                return await self._summed_up(made, shown, asked, fork(rng))
-        assert dropped is not None
-        raise Dropped(*dropped, made.text())
+                return made
+            if not left:
+                raise Dropped(*dropped, made.summary or made.text())
+            left -= 1
 
     async def _written(self, seed: Seed, shown: Sequence[Dialogue], engine: Engine, rng: Random) -> Dialogue:
         """One dialogue, with as many few-shots as the context takes."""
@@ -419,9 +426,12 @@ class Diasynth:
         encoder = self.encoder if self.grounding == "vectors" else None
         return (*form, OnTopic(encoder=encoder)) if self.grounding in ("words", "vectors") else form
 
+    def _of_summary(self) -> Sequence[Filter]:
+        return (Summary(_names()),) if self.hygiene else ()
+
     def filters(self, engine: Engine) -> Sequence[Filter]:
         """What a finished dialogue is held to. A critic's verdict on the subject came before, and is asked once."""
-        return (*self._cheap(), Summary(_names())) if self.hygiene else self._cheap()
+        return (*self._cheap(), *self._of_summary())
 
     def across(self) -> Sequence[Across]:
         return (NearDuplicates(self.duplicate),) if self.hygiene else ()
