@@ -15,7 +15,7 @@ RUN      ?= runs/$(RECIPE)
 THREADS  ?= $(if $(filter 1,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)),1,2)
 FLAGS    ?=
 
-DIST     ?= dist/synthetic-persona-chat
+DIST     ?= dist/$(if $(filter spc,$(RECIPE)),synthetic-persona-chat,$(RECIPE))
 REPO     ?=
 PRIVATE  ?=
 VERSION  ?=

@@ -210,7 +210,7 @@ def _sample(dialogue: Dialogue) -> dict[str, Any]:
     return {
         "id": dialogue.id,
         "split": "train",
-        "topic": dialogue.topic,
+        "topic": dialogue.subtopic or dialogue.topic,
         "personas": [
             {"speaker": speaker, "name": persona.name, "traits": list(persona.traits)}
             for speaker, persona in zip(named, dialogue.personas, strict=True)

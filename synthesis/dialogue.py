@@ -93,7 +93,9 @@ class Origin:
 class Dialogue:
     """A conversation: what it is about, who speaks, what was said, where it comes from.
 
-    `notes`: what a reader must know of this very dialogue, such as "incumbent" (a later round found nothing better).
+    `subtopic`, `characteristics` (name to value), `reasoning` before writing, `summary`, and `exemplars`, the ids of
+    the few-shots in the prompt, are diasynth's. `notes`: what a reader must know of this very dialogue, such as
+    "incumbent" (a later round found nothing better).
     """
 
     id: str
@@ -102,6 +104,11 @@ class Dialogue:
     topic: str | None = None
     document: str | None = None
     goal: Mapping[str, Any] | None = None
+    subtopic: str | None = None
+    characteristics: Mapping[str, str] | None = None
+    reasoning: str | None = None
+    summary: str | None = None
+    exemplars: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
     origin: Origin | None = None

@@ -30,7 +30,7 @@ class Transcript:
 
 
 def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
-    """The turns of `text`, each line opened by one of `labels` and a colon.
+    """The turns of `text`, each line opened by one of `labels` and a colon (also "：").
 
     A line without label continues the turn before it; text before the first label is dropped as an issue; turns of
     one speaker in a row are merged. Raises ReadingError when fewer than two speakers speak.
@@ -39,7 +39,7 @@ def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
     pattern = re.compile(
         r"^([\s*_#>-]*)("
         + "|".join(re.escape(label).replace(r"\ ", r"\s*") for label in labels)
-        + r")([\s*_]*):(.*)$",
+        + r")([\s*_]*)[:：](.*)$",
         re.IGNORECASE,
     )
     spoken: list[tuple[str, str]] = []

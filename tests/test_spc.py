@@ -23,7 +23,8 @@ from synthesis.engine import Engine, Info, Request
 from synthesis.engines.journal import Journal
 from synthesis.engines.scripted import Scripted, spoken
 from synthesis.errors import ContextOverflow, UserError
-from synthesis.expansion import Expansion, Known, expand
+from synthesis.expansion import Expansion, expand
+from synthesis.known import Known
 from synthesis.outcomes import Shard
 from synthesis.personas import Sampling
 from synthesis.reading import USERS
