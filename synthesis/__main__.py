@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthesis.command import describe, endpoints, parse, recipe_class
+from synthesis.command import describe, endpoints, named_models, parse, recipe_class
 from synthesis.engine import CRITIC, GENERATOR, Info, models_of
 from synthesis.errors import ParleyError, UserError
 from synthesis.recipe import make
@@ -83,8 +83,9 @@ async def _run(flags: argparse.Namespace, recipe: Any, command: str) -> int:
 
 
 def _check(flags: argparse.Namespace) -> None:
-    if flags.replay and (flags.dry_run or endpoints(flags) or flags.model):
-        raise UserError("--replay asks nobody: it goes without endpoints, --model and --dry-run")
+    named = flags.model or flags.generator_model or flags.critic_model
+    if flags.replay and (flags.dry_run or endpoints(flags) or named):
+        raise UserError("--replay asks nobody: it goes without endpoints, models and --dry-run")
     if flags.retry_failed and (flags.dry_run or flags.replay):
         raise UserError("--retry-failed asks again: it goes without --dry-run and --replay")
 
@@ -142,13 +143,13 @@ async def _engine(
         "traffic": traffic,
     }
     if named := endpoints(flags):
-        async with connect_roles(named, model=flags.model, **how) as both:
+        async with connect_roles(named, model=named_models(flags), **how) as both:
             yield both
         return
     from synthesis.embedded_model import chosen
     from synthesis.server.launch import serve
 
-    model, name = chosen(flags.model)
+    model, name = chosen(named_models(flags)[GENERATOR])
     print(f"starting the embedded server with {name}", file=sys.stderr)
     async with (
         serve(model, threads=flags.threads, options=("--model-id", name)) as url,

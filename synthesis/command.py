@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from synthesis.engine import CRITIC, GENERATOR
 from synthesis.errors import UserError
 from synthesis.flag_types import port, positive, price, seconds, share
 from synthesis.outcomes import Shard
 
+ROLES = (GENERATOR, CRITIC)
 EPILOG = """examples:
   python -m synthesis spc                                    the embedded model, nothing to download
   python -m synthesis spc --endpoint http://localhost:3000   a text-generation-inference server
@@ -85,7 +87,7 @@ def _servers(add: Callable[..., Any]) -> None:
         help="text-generation-inference or OpenAI-compatible server; key from TGI_API_KEY; give it again for each "
         "further server of the same model",
     )
-    for role in ("generator", "critic"):
+    for role in ROLES:
         add(
             f"--{role}-endpoint",
             metavar="URL",
@@ -98,13 +100,16 @@ def _servers(add: Callable[..., Any]) -> None:
         type=seconds,
         default=300.0,
         metavar="S",
-        help="seconds to wait for an endpoint when none answers any more, before the run stops (default: 300)",
+        help="seconds to wait for an endpoint when none answers, at the start or later, before the run stops "
+        "(default: 300)",
     )
     add(
         "--model",
         help="without endpoint: the model to serve, a folder or Hub id (default: the embedded one); "
         "with endpoint: which of its models",
     )
+    for role in ROLES:
+        add(f"--{role}-model", metavar="MODEL", help=f"as --model, for the {role} alone; needs an endpoint")
     add("--threads", type=positive, default=1, help="threads of the embedded server (default: 1)")
 
 
@@ -154,10 +159,25 @@ def describe(recipe: Any) -> str:
 
 def endpoints(flags: argparse.Namespace) -> dict[str, list[str]]:
     """Addresses by role; empty when none was named. Raises UserError when a role is left without any."""
-    named = {"generator": flags.generator_endpoint, "critic": flags.critic_endpoint}
+    named: dict[str, list[str]] = {role: getattr(flags, f"{role}_endpoint") for role in ROLES}
     if not (flags.endpoint or any(named.values())):
         return {}
     for role, urls in named.items():
         if not urls and not flags.endpoint:
             raise UserError(f"no endpoint for the {role}: give --{role}-endpoint, or --endpoint for both roles")
     return {role: urls or flags.endpoint for role, urls in named.items()}
+
+
+def named_models(flags: argparse.Namespace) -> dict[str, str | None]:
+    """By role which of an endpoint's models was named, or None.
+
+    Raises UserError when a role is given one of its own and there is no endpoint that could have several.
+    """
+    own: dict[str, str | None] = {role: getattr(flags, f"{role}_model") for role in ROLES}
+    for role, name in own.items():
+        if name is not None and not endpoints(flags):
+            raise UserError(
+                f"--{role}-model {name}: the embedded server has one model for all roles, named by --model; give an "
+                f"--endpoint that serves several, or a --{role}-endpoint"
+            )
+    return {role: name or flags.model for role, name in own.items()}

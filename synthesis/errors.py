@@ -2,14 +2,17 @@
 
     ParleyError                  anything Parley reports by itself; the message is for the user, no traceback needed
     ├── UserError                the user's mistake: a file, a flag, a key, a folder (exit status 2)
+    │   └── KeyRefused           the endpoint does not know the key (401)
     └── Failure                  the world's (exit status 1)
         ├── EngineError          an endpoint did not give a reply
         │   ├── RequestRefused   the request is wrong and will stay wrong (4xx): never retried
+        │   │   ├── Barred       no way through here (402, 403, 404), for this request or for all; perhaps elsewhere
         │   │   └── ContextOverflow   prompt and reply do not fit the model's context
         │   ├── Unsupported      this dialect has no such feature; names the feature and who has it
         │   ├── Overloaded       the server takes no more just now (429, 503): back off and come again
         │   ├── Unavailable      transport or server fault (424, 500, 502, 504, resets, torn streams): a few retries
         │   │   ├── Unreachable  the request never got to a server that works: no fault of the request
+        │   │   │   └── NoSuchHost   the name in the address leads nowhere
         │   │   └── Outage       no endpoint came back in time: the run stops, and goes on when started again
         │   └── Quarantined      this request fails whenever it is asked; names it and the last cause
         ├── ReadingError         a reply came, but what was asked for cannot be read out of it; carries the raw text
@@ -36,6 +39,10 @@ class UserError(ParleyError):
     exit_status = 2
 
 
+class KeyRefused(UserError):
+    """The endpoint wants another key, or any."""
+
+
 class Failure(ParleyError):
     """Something outside the user's hands went wrong."""
 
@@ -46,6 +53,10 @@ class EngineError(Failure):
 
 class RequestRefused(EngineError):
     """The endpoint rejected the request as invalid (HTTP 4xx); asking again cannot help."""
+
+
+class Barred(RequestRefused):
+    """The endpoint lets nobody through here, or not with this request: no quota, no permission, no such model."""
 
 
 class ContextOverflow(RequestRefused):
@@ -75,6 +86,10 @@ class Unreachable(Unavailable):
     """The endpoint refuses connections or everybody: the request waits or goes elsewhere, and is not to blame."""
 
 
+class NoSuchHost(Unreachable):
+    """The name in the endpoint's address could not be resolved: most likely it is misspelt."""
+
+
 class Outage(Unavailable):
     """No endpoint came back within the patience that was given. Nothing is lost: the journal has what was paid for."""
 
@@ -82,13 +97,12 @@ class Outage(Unavailable):
 class Quarantined(EngineError):
     """A request that was tried as often as is worth it, at endpoints that answer others.
 
-    `key`: its name in the journal; `cause`: what the last try raised.
+    `key`: its name in the journal; `cause`: what the last try raised; `since`: when the first failed (monotonic).
     """
 
-    def __init__(self, message: str, key: str, cause: EngineError) -> None:
+    def __init__(self, message: str, key: str, cause: EngineError, since: float) -> None:
         super().__init__(message)
-        self.key = key
-        self.cause = cause
+        self.key, self.cause, self.since = key, cause, since
 
 
 class ReadingError(Failure):

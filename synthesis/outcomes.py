@@ -68,9 +68,12 @@ class Writer:
 
     def __enter__(self) -> Writer:
         """Raises UserError when another process writes the same file."""
+        counts = [0] * len(_KINDS)
         for place, kind, start in self._lines.open():
-            if _KINDS[kind] != "failed":
-                self._note(place, _KINDS[kind], start)
+            if kind != _FAILED:
+                counts[kind] += 1
+                self._note(place, start)
+        self.counts.update(dict(zip(_KINDS, counts, strict=True)))
         return self
 
     def missing(self, total: int) -> Iterator[int]:
@@ -97,12 +100,14 @@ class Writer:
         return place < len(self._starts) and self._starts[place] != _ABSENT
 
     def _add(self, place: int, outcome: str, line: bytes) -> None:
-        self._note(place, outcome, self._lines.add(place, _KINDS.index(outcome), line))
-
-    def _note(self, place: int, outcome: str, start: int) -> None:
-        self._starts.extend([_ABSENT] * (place + 1 - len(self._starts)))
-        self._starts[place] = start
+        self._note(place, self._lines.add(place, _KINDS.index(outcome), line))
         self.counts[outcome] += 1
+
+    def _note(self, place: int, start: int) -> None:
+        starts = self._starts
+        if place >= len(starts):
+            starts.extend([_ABSENT] * (place + 1 - len(starts)))
+        starts[place] = start
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
@@ -126,6 +131,7 @@ class Writer:
 
 _ABSENT = -1
 _KINDS = ("failed", "kept", "dropped")
+_FAILED = _KINDS.index("failed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,11 @@ from synthesis.errors import (
     JournalError,
     Outage,
     ReadingError,
-    RequestRefused,
     StorageError,
     UserError,
 )
 from synthesis.filter import first_reason
+from synthesis.guard import Guard
 from synthesis.kept import Kept
 from synthesis.outcomes import Round, Row, Shard
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
@@ -65,8 +65,6 @@ from synthesis.tally import Stages, Tally
 
 VERSION = "0.1.0"
 POLL_SECONDS = 0.5
-IN_A_ROW = 10
-"""So many dialogues in a row that fail at the endpoint (all of them, if they are fewer) stop the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,11 +301,12 @@ async def _round(
     phase = f"round {number}/{plan.recipe.rounds}" + (f", retry {retries}" if retries else "")
     seeds, before = SeedFile(plan.folder / "seeds.jsonl", plan.shard), _before(plan, number, retries)
     total = len(seeds)
-    gone = _Guard(min(IN_A_ROW, total) if before is None else None)
     pool = plan.recipe.pool(Kept(rounds[-1]) if rounds else ())
     with outcomes.Writer(path, _source(plan, number, retries), settle) as writer:
         if before is not None:
             writer.take(before)
+        fresh = before is None and not writer.counts.total()
+        guard = Guard(total if fresh else None, plan.in_flight)
         show(phase, total, writer.counts)
         waiting = seeds.at(writer.missing(total))
 
@@ -316,7 +315,7 @@ async def _round(
                 row, error = await _outcome(plan, number, seed, pool, engine, retries)
                 writer.add(place, row)
                 show(phase, total, writer.counts)
-                gone.see(error)
+                guard.see(error)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -343,27 +342,6 @@ def _source(plan: Plan, number: int, retries: int) -> bytes:
         with path.open("rb") as stream:
             made.append(hashlib.file_digest(stream, "sha256").hexdigest())
     return dump([VERSION, plan.identity(), *made]).encode()
-
-
-class _Guard:
-    """Stops the run when dialogue after dialogue fails at endpoints that answer: no row should pay for that.
-
-    It raises what the pool raises when no endpoint answers, and which stops the run at once.
-
-    Without `limit` it never does: seeds that had failed before lose nothing when they fail again.
-    """
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._row = 0
-
-    def see(self, error: EngineError | None) -> None:
-        self._row = 0 if error is None or isinstance(error, RequestRefused) else self._row + 1
-        if self._limit is not None and self._row >= self._limit and error is not None:
-            raise Outage(
-                f"{self._row} dialogues in a row failed: {error}. Every finished call is in the "
-                "journal: start the same command again when the endpoint is back"
-            ) from error
 
 
 async def _outcome(

@@ -22,8 +22,8 @@ from typing import IO
 from synthesis.errors import UserError
 from synthesis.storage import disk
 
-FLUSH_SECONDS = 1.0
-"""Lines of so much time are lost to a kill at most."""
+FLUSH_SECONDS = 0.5
+"""A kill costs the lines of so much time at most; a flush takes some milliseconds."""
 _ENTRY = struct.Struct("<IIQ")  # place, kind, end
 
 

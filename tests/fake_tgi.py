@@ -173,7 +173,7 @@ class FakeTgi:
     async def _info(self, _: web.Request) -> web.Response:
         return web.json_response(
             {
-                "model_id": MODEL,
+                "model_id": self.models[0],
                 "model_sha": SHA,
                 "max_concurrent_requests": self.max_concurrent_requests,
                 "max_stop_sequences": 4,

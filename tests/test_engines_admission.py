@@ -80,7 +80,7 @@ class WindowMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def refuse(self, data: st.DataObject) -> None:
         serial, before = self.pick(data), self.window.size
-        self.window.refused(serial)
+        self.window.refused(serial, dear=data.draw(st.booleans()))
         first = serial >= self.cut
         least = min(before * (0.9 if first else 1.0), len(self.out))
         assert self.window.size == pytest.approx(max(1.0, least)), "a tenth once a round trip, and to what is out"
@@ -102,11 +102,27 @@ class WindowMachine(RuleBasedStateMachine):
     def bounded(self) -> None:
         assert 1.0 <= self.window.size <= 32
         assert self.window.out == len(self.out)
-        assert 1 / 8 <= self.window.gentle <= 4
+        assert 1 / 8 <= self.window.gentle <= 64
 
 
 WindowMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestWindow = WindowMachine.TestCase
+
+
+@pytest.mark.parametrize(("dear", "most"), [(False, 100), (True, 40)])
+def test_a_limit_is_probed_the_less_the_more_a_refusal_costs(dear: bool, most: int) -> None:
+    window, refused = Window(8, 64), 0
+    for _ in range(400):  # round trips, of which 8 requests each are taken
+        batch = []
+        while window.room:
+            batch.append(window.sent())
+        for serial in batch[8:]:
+            refused += 1
+            window.refused(serial, dear)
+        for serial in batch[:8]:
+            window.replied(serial)
+    assert window.size >= 7
+    assert 0 < refused <= most
 
 
 @given(st.floats(-5, 500), st.integers(-2, 100))
@@ -178,10 +194,13 @@ def test_whatever_happens_everybody_is_answered_and_the_window_holds(seed: int, 
     admitted = Admitted(moody, start, backoff=Backoff(busy_retries=10_000, first=0.0005, longest=0.001))
 
     async def ask(n: int) -> str:
-        try:
-            return (await admitted(number(n))).text
-        except Unavailable:
-            return "fault"
+        while True:
+            try:
+                return (await admitted(number(n))).text
+            except (Overloaded, Unreachable):
+                await asyncio.sleep(max(0.0, admitted.held_until - time.monotonic()))
+            except Unavailable:
+                return "fault"
 
     async def all_of_them() -> list[str]:
         async with asyncio.timeout(20):
@@ -193,58 +212,114 @@ def test_whatever_happens_everybody_is_answered_and_the_window_holds(seed: int, 
     assert not any(over)
 
 
-async def test_no_permit_is_held_while_waiting_for_the_time_that_was_named() -> None:
+async def test_a_time_that_was_named_is_for_everybody() -> None:
+    release = asyncio.Event()
+
     async def engine(request: Request) -> Reply:
-        if request.prompt == "stuck":
+        if request.prompt == "one too many":
+            await asyncio.sleep(0)
             raise Overloaded("busy", 30.0)
+        await release.wait()
         return SAID
 
-    admitted = Admitted(engine, 1, backoff=QUICK)
-    stuck = asyncio.create_task(admitted(number("stuck")))
-    await asyncio.sleep(0.01)
-    async with asyncio.timeout(1):
-        assert await admitted(number("through")) is SAID
-    stuck.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await stuck
-    assert admitted.window.out == 0
+    admitted = Admitted(engine, 3, backoff=QUICK)
+    out = [asyncio.create_task(admitted(number(n))) for n in range(2)]
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(admitted(number(name))) for name in ("one too many", "queued", "queued as well")]
+    begun = time.monotonic()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(ends[0], Overloaded)
+    assert ends[0].retry_after == 30.0
+    assert [str(end) for end in ends[1:]] == ["busy; it asks for 30 s"] * 2
+    assert all(isinstance(end, Unreachable) for end in ends[1:]), "they may go elsewhere"
+    assert begun + 30.0 <= admitted.held_until <= time.monotonic() + 33.0, (
+        "a little later, and not all clients at once"
+    )
+    assert admitted.window.out == 2, "who is out goes on, and no place is held by the others"
+    release.set()
+    assert await asyncio.gather(*out) == [SAID] * 2
 
 
-async def test_the_time_that_was_named_is_kept() -> None:
-    hall, begun = Hall(0, 0.0, retry_after=0.1), time.monotonic()
-    admitted = Admitted(hall, 1, backoff=QUICK)
-    waiting = asyncio.create_task(admitted(number(1)))
-    await asyncio.sleep(0.05)
-    hall.places = 1
-    await waiting
-    assert time.monotonic() - begun >= 0.1
-    assert hall.asked == 2
-
-
-async def test_a_time_beyond_patience_is_not_waited_for() -> None:
-    with pytest.raises(Overloaded, match="full"):
-        await Admitted(Hall(0, 0.0, retry_after=3600.0), 1, backoff=QUICK)(number(1))
-
-
-async def test_one_that_is_refused_while_others_are_answered_is_given_up() -> None:
-    tries = 0
+async def test_a_shorter_time_does_not_end_a_longer_one() -> None:
+    times = iter([30.0, 1.0])
 
     async def engine(request: Request) -> Reply:
-        nonlocal tries
-        await asyncio.sleep(0.001)
-        if request.prompt == "poison":
-            tries += 1
+        raise Overloaded("busy", next(times))
+
+    admitted = Admitted(engine, 3, backoff=QUICK, clock=lambda: 0.0)
+    for _ in range(2):
+        with pytest.raises(Overloaded):
+            await admitted(number(1))
+    assert 30.0 <= admitted.held_until <= 33.0
+
+
+class Picky:
+    """Refuses one prompt, as long as `refuses`, and answers all others. `tries`: how often that one came."""
+
+    def __init__(self, refuses: int = 10**9) -> None:
+        self.refuses, self.tries = refuses, 0
+
+    async def __call__(self, request: Request) -> Reply:
+        await asyncio.sleep(0.0005)
+        if request.prompt == "poison" and self.tries < self.refuses:
+            self.tries += 1
             raise Overloaded("not you")
         return SAID
 
-    admitted = Admitted(engine, 4, backoff=QUICK)
+
+async def among_others(picky: Picky, backoff: Backoff) -> tuple[Reply | BaseException, int]:
+    """What becomes of the one, and how many others were answered meanwhile."""
+    admitted = Admitted(picky, 4, backoff=backoff)
     poison = asyncio.create_task(admitted(number("poison")))
-    async with asyncio.timeout(10):
+    others = 0
+    async with asyncio.timeout(20):
         while not poison.done():
             await asyncio.gather(*(admitted(number(n)) for n in range(4)))
-    with pytest.raises(Overloaded, match="not you"):
-        await poison
-    assert tries <= 20
+            others += 4
+    return (await asyncio.gather(poison, return_exceptions=True))[0], others
+
+
+async def test_one_that_is_refused_for_long_while_others_are_answered_is_given_up() -> None:
+    picky, begun = Picky(), time.monotonic()
+    end, others = await among_others(picky, Backoff(busy_retries=5, first=0.001, longest=0.01, patience=0.2))
+    assert isinstance(end, Overloaded)
+    assert time.monotonic() - begun >= 0.2, "patience is for this as well"
+    assert 5 < picky.tries < others, "and it stands in nobody's way"
+
+
+async def test_one_that_is_refused_again_and_again_lets_the_others_go_first() -> None:
+    picky = Picky(refuses=20)
+    admitted = Admitted(picky, 4, backoff=QUICK)
+    poison = asyncio.create_task(admitted(number("poison")))
+    await asyncio.gather(*(admitted(number(n)) for n in range(200)))
+    assert 4 <= picky.tries <= 10, "not once for each reply"
+    assert await poison is SAID
+
+
+async def test_how_often_one_is_refused_says_nothing_as_long_as_there_is_patience() -> None:
+    picky = Picky(refuses=60)
+    end, _ = await among_others(picky, Backoff(busy_retries=5, first=0.001, longest=0.002, patience=60.0))
+    assert end is SAID
+    assert picky.tries == 60
+
+
+async def test_a_refusal_of_long_ago_does_not_make_an_endpoint_stubborn() -> None:
+    now, refuse = 0.0, True
+
+    async def engine(request: Request) -> Reply:
+        nonlocal refuse
+        if refuse:
+            refuse = request.prompt == "first"
+            raise Overloaded("busy")
+        return SAID
+
+    admitted = Admitted(engine, 4, backoff=QUICK, clock=lambda: now)
+    first = asyncio.create_task(admitted(number("first")))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    now = 1000.0
+    assert await admitted(number("second")) is SAID, "refused once, and not for a thousand seconds"
 
 
 async def test_an_endpoint_that_refuses_everybody_is_not_the_requests_fault() -> None:

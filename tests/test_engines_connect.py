@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import aiohttp
 import pytest
 
 from synthesis.engine import Request
+from synthesis.engines.canary import HARMLESS
 from synthesis.engines.connect import connect
-from synthesis.engines.http import base_url
+from synthesis.engines.http import Endpoint, base_url
 from synthesis.engines.journal import Journal
 from synthesis.engines.key import Key, is_loopback, key_for
 from synthesis.engines.retry import Backoff
 from synthesis.engines.scripted import Scripted, spoken
-from synthesis.errors import Overloaded, Quarantined, RequestRefused, Unavailable, Unsupported, UserError
+from synthesis.errors import (
+    NoSuchHost,
+    Outage,
+    Overloaded,
+    Quarantined,
+    RequestRefused,
+    Unavailable,
+    Unsupported,
+    UserError,
+)
 from tests.fake_tgi import MODEL, FakeTgi, Fault
 
 QUICK = Backoff(retries=2, busy_retries=30, first=0.001, longest=0.01)
@@ -67,20 +81,55 @@ async def test_another_model_than_the_named_one_is_the_users_mistake() -> None:
                 pass
 
 
-async def test_nothing_there(unused_tcp_port: int) -> None:
+async def test_nothing_there(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    with pytest.raises(Unavailable, match=r"no text generation there.*GET .*/info.*Start the server") as caught:
-        async with connect(url, environ=NONE, backoff=QUICK):
+    impatient = dataclasses.replace(QUICK, patience=0.05)
+    with pytest.raises(Unavailable, match=rf"no endpoint of the generator answers.*GET {url}/info.*Start the server"):
+        async with connect(url, environ=NONE, backoff=impatient):
             pass
-    assert url in str(caught.value)
-    assert "gave up after 3 tries" in str(caught.value)
+    assert f"waiting for {url}: GET {url}/info: ClientConnectorError" in caplog.text
+    assert "/v1/models" not in caplog.text, "where no connection is taken, no other dialect is tried"
 
 
-async def test_a_server_that_is_starting_is_waited_for() -> None:
-    faults = [Fault(path="/info", status=503)] * 3
-    async with FakeTgi(faults=faults) as server, connect(server.url, environ=NONE, backoff=QUICK) as (_, info):
+@pytest.mark.parametrize("fault", [Fault(path="/info", status=503), Fault(path="/info", reset=True)])
+async def test_a_server_that_is_starting_is_waited_for(fault: Fault) -> None:
+    given = {"dialects": ("tgi",), "faults": [fault] * 3}
+    async with FakeTgi(**given) as server, connect(server.url, environ=NONE, backoff=QUICK) as (_, info):
         assert info.model == MODEL
-    assert len(server.requests) == 4
+    assert len(server.asked("/info")) == 4
+
+
+async def test_a_server_that_takes_connections_and_says_nothing_is_not_waited_for_without_end() -> None:
+    silent = dataclasses.replace(QUICK, patience=0.2, check=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # the system takes the connection, nobody answers
+        host, port = hangs.getsockname()
+        with pytest.raises(Unavailable, match=r"after 0 s: http://.*: no answer to a check in 0\.05 s"):
+            async with connect(f"http://{host}:{port}", environ=NONE, backoff=silent):
+                pass
+
+
+async def test_a_name_that_leads_nowhere_is_told_apart() -> None:
+    nowhere = f"http://{'.'.join(['x' * 60] * 5)}"  # longer than a name can be: no resolver is asked
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(NoSuchHost):
+            await Endpoint(nowhere, session).get("/info")
+
+
+async def test_connections_notice_when_the_other_machine_is_gone() -> None:
+    async with FakeTgi() as server, connect(server.url, environ=NONE):
+        port = int(server.url.rpartition(":")[2])
+        options = (socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+        kept = [[made.getsockopt(*each) for each in options] for made in sockets_to(("127.0.0.1", port))]
+    assert kept
+    assert all(each == [1, 15] for each in kept)
+
+
+def sockets_to(address: tuple[str, int]) -> Iterator[socket.socket]:
+    """Every socket of this process that is connected to `address`."""
+    for number in range(3, 1024):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as made:
+            if made.getpeername() == address:
+                yield made
 
 
 async def test_concurrency_is_bounded_by_the_endpoints_word() -> None:
@@ -104,20 +153,6 @@ async def test_a_crowd_gets_through_a_server_that_takes_few() -> None:
     assert len(server.asked("/generate")) > 60
 
 
-async def test_a_request_that_waits_for_its_next_try_is_in_nobodys_way() -> None:
-    busy = Fault(status=429, headers={"Retry-After": "60"})
-    async with FakeTgi(faults=[busy]) as server, connect(server.url, environ=NONE, concurrency=1) as (engine, _):
-        waiting = asyncio.create_task(engine(Request(stage="t", prompt="first", max_new_tokens=5)))
-        while server.faults:
-            await asyncio.sleep(0.005)
-        async with asyncio.timeout(5):
-            assert (await engine(Request(stage="t", prompt="second", max_new_tokens=5))).text
-        assert not waiting.done()
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-
-
 async def test_cancelling_a_request_hangs_up() -> None:
     async with FakeTgi(latency=30) as server, connect(server.url, environ=NONE) as (engine, _):
         task = asyncio.create_task(engine(Request(stage="t", prompt="x", max_new_tokens=5)))
@@ -133,13 +168,22 @@ async def test_cancelling_a_request_hangs_up() -> None:
 
 async def test_retries_are_bounded_over_http() -> None:
     async with (
-        FakeTgi(faults=[Fault(status=424)] * 10) as server,
+        FakeTgi(faults=[Fault(status=424)] * 3) as server,
         connect(server.url, environ=NONE, backoff=QUICK) as (engine, _),
     ):
         with pytest.raises(Quarantined, match=r"424.*gave up after 3 tries.*; request [0-9a-f]{16}") as caught:
             await engine(Request(stage="t", prompt="x", max_new_tokens=5))
     assert isinstance(caught.value.cause, Unavailable)
-    assert len(server.asked("/generate")) == 3
+    assert [body["inputs"] for body in server.asked("/generate")] == ["x"] * 3 + [HARMLESS]
+
+
+async def test_where_nothing_is_answered_no_request_is_to_blame() -> None:
+    async with (
+        FakeTgi(faults=[Fault(status=424)] * 6) as server,
+        connect(server.url, environ=NONE, backoff=QUICK) as (engine, _),
+    ):
+        with pytest.raises(Outage, match=r"424.*nor is anything else answered.*start the same command again"):
+            await engine(Request(stage="t", prompt="x", max_new_tokens=5))
 
 
 # Keys.

@@ -10,7 +10,7 @@ import pytest
 
 from synthesis.engine import Grammar, Request
 from synthesis.engines.openai import OpenAI
-from synthesis.errors import ContextOverflow, RequestRefused, Unavailable, Unsupported, UserError
+from synthesis.errors import ContextOverflow, KeyRefused, RequestRefused, Unavailable, Unsupported, UserError
 from tests.fake_tgi import MODEL, FakeTgi, Fault
 
 CHAT = "/v1/chat/completions"
@@ -155,7 +155,7 @@ NO_LOGPROBS = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop
             Fault(path=CHAT, status=400, body={"error": {"message": "too long", "code": "context_length_exceeded"}}),
             ContextOverflow,
         ),
-        (Fault(path=CHAT, status=401, body={"error": {"message": "Incorrect API key"}}), UserError),
+        (Fault(path=CHAT, status=401, body={"error": {"message": "Incorrect API key"}}), KeyRefused),
         (Fault(path=CHAT, status=422, body={"detail": "Unexpected fields"}), RequestRefused),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.engine import Request
-from synthesis.engines.retry import Backoff, Retrying, retried
+from synthesis.engines.retry import Backoff, Refusals, Retrying
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import (
     ContextOverflow,
@@ -60,23 +60,20 @@ async def test_what_will_stay_wrong_is_asked_once(error: EngineError) -> None:
     assert len(script.requests) == 1
 
 
-@pytest.mark.parametrize(("error", "tries"), [(Unavailable("reset"), 4), (Overloaded("starting"), 6)])
-async def test_the_first_word_is_waited_for_by_kind(error: EngineError, tries: int) -> None:
-    script = Scripted(lambda _: error)
-    with pytest.raises(type(error), match=rf"gave up after {tries} tries"):
-        await retried(lambda: script(ASKED), QUICK)
-    assert len(script.requests) == tries
-    with pytest.raises(Overloaded, match="gave up after 1 try"):
-        await retried(lambda: Scripted([Overloaded("busy", 3600.0)])(ASKED), QUICK)
+def test_a_request_is_given_up_that_was_passed_over_often_and_for_long() -> None:
+    now = 0.0
+    refusals = Refusals(Backoff(busy_retries=2, patience=10.0), lambda: now)
+    assert not refusals.add(5)
+    now = 100.0
+    assert not refusals.add(5), "nobody was answered in between"
+    assert not refusals.add(6), "for long, but not often"
+    assert refusals.add(7)
+    refusals = Refusals(Backoff(busy_retries=2, patience=10.0), lambda: now)
+    assert not any(refusals.add(replies) for replies in range(50)), "often, but not for long"
+    now = 110.0
+    assert refusals.add(50)
 
 
 @given(st.integers(1, 400), st.floats(0.01, 10), st.floats(0.01, 100))
 def test_waits_stay_within_their_bounds(times: int, first: float, longest: float) -> None:
-    backoff = Backoff(retries=200, busy_retries=300, first=first, longest=longest)
-    for error, most in ((Unavailable("x"), 200), (Overloaded("x"), 300)):
-        wait = backoff.wait(times, error)
-        if times > most:
-            assert wait is None
-        else:
-            assert wait is not None
-            assert 0.0 <= wait <= min(longest, first * 2.0 ** min(times - 1, 1000))
+    assert 0.0 <= Backoff(first=first, longest=longest).jitter(times) <= min(longest, first * 2.0 ** (times - 1))

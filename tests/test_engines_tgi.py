@@ -15,8 +15,10 @@ from synthesis.engine import Grammar, Request
 from synthesis.engines.key import Key
 from synthesis.engines.tgi import Tgi, parameters
 from synthesis.errors import (
+    Barred,
     ContextOverflow,
     EngineError,
+    KeyRefused,
     Overloaded,
     RequestRefused,
     Unavailable,
@@ -189,9 +191,9 @@ EMPTY: dict[str, Any] = {}
         (Fault(status=429, body={"error": "Model is overloaded", "error_type": "overloaded"}), Overloaded),
         (Fault(status=503, body={"error": "unhealthy", "error_type": "healthcheck"}), Overloaded),
         (Fault(status=500, body={"error": "x", "error_type": "overloaded"}), Overloaded),
-        (Fault(status=401), UserError),
+        (Fault(status=401), KeyRefused),
         (Fault(status=400, body="Failed to parse the request body as JSON: EOF"), RequestRefused),
-        (Fault(status=404, body="no such route"), RequestRefused),
+        (Fault(status=404, body="no such route"), Barred),
         (Fault(status=413, body="length limit exceeded"), RequestRefused),
         (Fault(status=415, body="Expected request with `Content-Type: application/json`"), RequestRefused),
         (Fault(status=422, body="Failed to deserialize the JSON body: missing field `inputs`"), RequestRefused),

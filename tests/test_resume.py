@@ -85,7 +85,9 @@ async def test_dialogues_that_an_outage_failed_are_walked_again(tmp_path: Path) 
     def goes_away(request: Request) -> Any:
         nonlocal asked
         asked += 1
-        return talk(request) if asked <= 1 + 20 else Unavailable("gone")
+        if asked <= 1 + 20:
+            return talk(request)
+        return Unavailable("going") if asked <= 1 + 25 else Outage("gone")
 
     with pytest.raises(Outage):
         await ran(chosen, Scripted(goes_away))

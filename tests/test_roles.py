@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -14,14 +15,17 @@ from typing import Any
 import pytest
 
 from synthesis.__main__ import main
-from synthesis.command import endpoints, parse
+from synthesis.command import endpoints, named_models, parse
 from synthesis.dialogue import from_json
 from synthesis.engine import Info, Reply, Request, models_of
+from synthesis.engines.connect import connect_roles
 from synthesis.engines.journal import Journal
+from synthesis.engines.retry import Backoff
 from synthesis.engines.scripted import Scripted
-from synthesis.errors import UserError
+from synthesis.errors import Outage, UserError
 from synthesis.recipes.spc import HERE
 from synthesis.run import run
+from tests.fake_tgi import FakeTgi, Fault
 from tests.toy_recipe import plan, talk
 
 WRITER, JUDGE = Info("org/writer", "tgi", "abc"), Info("org/judge", "openai")
@@ -103,6 +107,77 @@ def test_endpoints_by_role(arguments: list[str], found: dict[str, list[str]]) ->
 def test_a_role_without_endpoint_is_told(role: str, other: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spc", f"--{other}-endpoint", URL]) == 2
     assert f"no endpoint for the {role}: give --{role}-endpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ([], (None, None)),
+        (["--model", "m"], ("m", "m")),
+        (["--endpoint", URL, "--model", "m", "--critic-model", "c"], ("m", "c")),
+        (["--endpoint", URL, "--generator-model", "g", "--critic-model", "c"], ("g", "c")),
+        (["--endpoint", URL, "--generator-model", "g"], ("g", None)),
+    ],
+)
+def test_models_by_role(arguments: list[str], found: tuple[str | None, str | None]) -> None:
+    assert tuple(named_models(parse(["spc", *arguments])[0]).values()) == found
+
+
+@pytest.mark.parametrize("role", ["generator", "critic"])
+def test_a_model_for_one_role_needs_an_endpoint(role: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spc", f"--{role}-model", "org/judge", "--model", "org/writer"]) == 2
+    assert f"--{role}-model org/judge: the embedded server has one model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--model", "--generator-model", "--critic-model"])
+def test_a_replay_names_no_model(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spc", "--replay", flag, "org/judge"]) == 2
+    assert "--replay asks nobody" in capsys.readouterr().err
+
+
+BY_ROLE = {"generator": "org/writer", "critic": "org/judge"}
+
+
+def both(url: str) -> dict[str, list[str]]:
+    return {role: [url] for role in BY_ROLE}
+
+
+async def test_two_models_of_one_server_share_its_places() -> None:
+    models = (*BY_ROLE.values(), "org/other")
+    async with (
+        FakeTgi(dialects=("openai",), models=models, latency=0.005) as server,
+        connect_roles(both(server.url), model=BY_ROLE, environ={}, concurrency=3) as (engine, infos),
+    ):
+        assert {role: info.model for role, info in infos.items()} == BY_ROLE
+        assert models_of(infos) == BY_ROLE
+        asked = [Request("t", 5, prompt=f"{role} {n}", role=role) for n in range(8) for role in BY_ROLE]
+        await asyncio.gather(*map(engine, asked))
+    bodies = server.asked("/v1/completions")
+    assert {(body["prompt"].split()[0], body["model"]) for body in bodies} == set(BY_ROLE.items())
+    assert (len(bodies), server.most_at_once) == (16, 3)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "says"),
+    [("openai", r"no model 'org/judge'; it has org/writer"), ("tgi", "serves 'org/writer', not 'org/judge'")],
+)
+async def test_a_model_that_is_not_there_is_told(dialect: str, says: str) -> None:
+    async with FakeTgi(dialects=(dialect,), models=("org/writer",)) as server:
+        with pytest.raises(UserError, match=says):
+            async with connect_roles(both(server.url), model=BY_ROLE, environ={}):
+                pass
+
+
+async def test_a_model_that_is_unloaded_stops_the_run() -> None:
+    backoff = Backoff(first=0.001, longest=0.01, patience=0.3)
+    async with (
+        FakeTgi(dialects=("openai",), models=tuple(BY_ROLE.values())) as server,
+        connect_roles(both(server.url), model=BY_ROLE, environ={}, backoff=backoff) as (engine, _),
+    ):
+        await engine(Request("t", 5, prompt="p", role="critic"))
+        server.faults += [Fault(path="/v1/completions", status=404, body={"error": {"message": "not loaded"}})] * 9
+        with pytest.raises(Outage, match=r"404 not loaded.*start the same command again"):
+            await engine(Request("t", 5, prompt="p", role="critic"))
 
 
 @pytest.mark.timeout(300)  # the encoder's library alone takes half a minute to import on a busy machine

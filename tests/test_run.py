@@ -28,7 +28,7 @@ from synthesis.price import Price
 from synthesis.progress import Progress
 from synthesis.recipe import make
 from synthesis.recipes.spc import Spc
-from synthesis.run import IN_A_ROW, Plan, run
+from synthesis.run import Plan, run
 from tests.toy_recipe import Toy, number_of, plan, talk
 from tests.vectors import Dawdling
 
@@ -224,7 +224,7 @@ async def test_an_outage_stops_the_run_and_costs_no_row(tmp_path: Path, n: int, 
     def model(request: Request) -> Any:
         return talk(request) if number_of(request) < 0 else error
 
-    with pytest.raises(Outage, match=rf"{min(n, IN_A_ROW)} dialogues in a row failed: .*start the same command again"):
+    with pytest.raises(Outage, match=rf"all of the first {n} dialogues failed: .*start the same command again"):
         await ran(plan(tmp_path, n, in_flight=64), Scripted(model))
     assert not (tmp_path / "failed.jsonl").exists()
     facts = await ran(plan(tmp_path, n), Scripted(talk))
@@ -239,9 +239,16 @@ async def test_faults_here_and_there_are_no_outage(tmp_path: Path) -> None:
     assert facts["counts"] == {"seeds": 30, "kept": 15, "dropped": 0, "failed": 15}
 
 
-async def test_requests_that_are_refused_are_no_outage(tmp_path: Path) -> None:
-    facts = await ran(plan(tmp_path, 30), Scripted(lambda r: talk(r) if number_of(r) < 0 else RequestRefused("no")))
-    assert facts["counts"]["failed"] == 30
+async def test_requests_that_are_refused_cost_their_rows(tmp_path: Path) -> None:
+    facts = await ran(plan(tmp_path, 30), Scripted(lambda r: talk(r) if number_of(r) < 1 else RequestRefused("no")))
+    assert facts["counts"] == {"seeds": 30, "kept": 1, "dropped": 0, "failed": 29}
+
+
+async def test_a_recipe_that_asks_what_no_server_does_is_stopped_early(tmp_path: Path) -> None:
+    engine = Scripted(lambda r: talk(r) if number_of(r) < 0 else RequestRefused("422: no grammar"))
+    with pytest.raises(Outage, match="all of the first 16 dialogues failed: 422: no grammar"):
+        await ran(plan(tmp_path, 1000, in_flight=8), engine)
+    assert len(engine.requests) < 30
 
 
 async def test_a_journal_replays_a_run(tmp_path: Path) -> None:

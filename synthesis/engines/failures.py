@@ -15,7 +15,9 @@ from typing import Any
 
 from synthesis.engines.key import Key
 from synthesis.errors import (
+    Barred,
     ContextOverflow,
+    KeyRefused,
     Overloaded,
     ParleyError,
     RequestRefused,
@@ -32,6 +34,7 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _NO_TEMPLATE = re.compile(r"template not found|must provide a chat template", re.IGNORECASE)
+_BARRED = (402, 403, 404, 405, 410)  # not what is wrong with a request, but who asks for what, and where
 _EVENT_STATUS = {"overloaded": 429, "validation": 422, "template_error": 422, "tool_error": 422, "generation": 424}
 
 
@@ -41,7 +44,7 @@ def failure(where: str, status: int, headers: Mapping[str, str], text: str, key:
     said = shown(said, key)
     told = f"{where}: {status}" + (f" {said}" if said else " with an empty body")
     if status == 401:
-        return UserError(f"{told}. {_key_advice(key)}")
+        return KeyRefused(f"{told}. {_key_advice(key)}")
     if status in (429, 503) or kind == "overloaded":
         return Overloaded(f"{told}: the endpoint takes no more just now", retry_after(headers))
     if status == 408 or status == 424 or status >= 500:
@@ -49,7 +52,7 @@ def failure(where: str, status: int, headers: Mapping[str, str], text: str, key:
     if status < 400:
         place = shown(headers.get("Location", "nowhere").split("?")[0], key)
         return RequestRefused(f"{told}: redirects to {place}; keys follow no redirect, so name the final address")
-    return _refusal(told, kind, said)
+    return _refusal(status, told, kind, said)
 
 
 def event_failure(where: str, event: Mapping[str, Any], key: Key | None) -> ParleyError:
@@ -61,7 +64,7 @@ def event_failure(where: str, event: Mapping[str, Any], key: Key | None) -> Parl
     return failure(f"{where} (in the stream)", status, {}, json.dumps(event), key)
 
 
-def _refusal(told: str, kind: str, said: str) -> ParleyError:
+def _refusal(status: int, told: str, kind: str, said: str) -> ParleyError:
     if _NO_TEMPLATE.search(said):
         return UserError(
             f"{told}: the model has no chat template. Serve a chat model, start the server with a tokenizer config "
@@ -75,7 +78,7 @@ def _refusal(told: str, kind: str, said: str) -> ParleyError:
         return Unsupported(f"{told}: start TGI without --disable-grammar-support")
     if "`top_n_tokens` must be" in said:
         return Unsupported(f"{told}: start TGI with a higher --max-top-n-tokens, or ask for fewer")
-    return RequestRefused(told)
+    return Barred(told) if status in _BARRED else RequestRefused(told)
 
 
 def _said(text: str) -> tuple[str, str]:

@@ -17,12 +17,16 @@ import aiohttp
 from synthesis.engines.failures import event_failure, failure, shown
 from synthesis.engines.key import Key
 from synthesis.engines.sse import EventReader
-from synthesis.errors import RequestRefused, Unavailable, Unreachable, UserError
+from synthesis.errors import NoSuchHost, RequestRefused, Unavailable, Unreachable, UserError
 from synthesis.wire import decoded, encoded
 
 _CONNECT_SECONDS = 10.0
 _TRANSPORT = (aiohttp.ClientError, TimeoutError, OSError)
-_NO_WAY = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)  # the request never left
+_NO_WAY: Mapping[type[Exception], type[Unavailable]] = {  # the request never left
+    aiohttp.ClientConnectorDNSError: NoSuchHost,
+    aiohttp.ClientConnectorError: Unreachable,
+    aiohttp.ConnectionTimeoutError: Unreachable,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Endpoint:
     def _trouble(self, where: str, error: Exception) -> Unavailable:
         """To be raised unchained: aiohttp's errors carry the request's headers, and with them the key."""
         trouble = shown(f"{type(error).__name__}: {error}", self.key)
-        kind = Unreachable if isinstance(error, _NO_WAY) else Unavailable
+        kind = next((kind for cause, kind in _NO_WAY.items() if isinstance(error, cause)), Unavailable)
         return kind(f"{where}: {trouble}. Is the server up and reachable from here?")
 
     def _json(self, where: str, body: bytes) -> Any:

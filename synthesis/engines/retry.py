@@ -11,23 +11,21 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from synthesis.engine import Engine, Models, Reply, Request, model_of
 from synthesis.errors import EngineError, Outage, Overloaded, Quarantined, Unavailable
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How often and how long; seconds.
 
-    `retries`: for faults (Unavailable), which rarely mend by waiting. `busy_retries`: for Overloaded, which is the
-    server's ordinary way of saying "later". `first`: bound of the first wait, doubled each time up to `longest`.
-    `patience`: a `Retry-After` beyond this is not waited for, nor an endpoint that is gone for longer.
+    `retries`: for faults (Unavailable), which rarely mend by waiting. `first`: bound of the first wait, doubled each
+    time up to `longest`. `patience`: for endpoints of which none answers, at the start or later; `busy_retries`: see
+    `Refusals`. `silence`: an endpoint that has been asked and says nothing for so long is checked; `check`: how long
+    it may take to answer that.
     """
 
     retries: int = 4
@@ -35,19 +33,33 @@ class Backoff:
     first: float = 0.5
     longest: float = 30.0
     patience: float = 300.0
-
-    def wait(self, times: int, error: Overloaded | Unavailable) -> float | None:
-        """Seconds to wait after the `times`-th error of its kind (from 1), or None to give up."""
-        asked = error.retry_after if isinstance(error, Overloaded) else None
-        if times > (self.busy_retries if isinstance(error, Overloaded) else self.retries):
-            return None
-        if asked is not None and asked > self.patience:
-            return None
-        return (asked or 0.0) + self.jitter(times)
+    silence: float = 60.0
+    check: float = 10.0
 
     def jitter(self, times: int) -> float:
         """Seconds drawn from nothing to the bound of the `times`-th wait (from 1)."""
         return random.uniform(0.0, min(self.longest, self.first * 2 ** min(max(times, 1) - 1, 30)))
+
+
+class Refusals:
+    """How a request fares that is refused (Overloaded) again and again; `clock` in seconds.
+
+    A server that is busy with others refuses many, so it takes many refusals, and time, to tell one that is refused
+    for what it is: more than `busy_retries` with others answered in between, over no less than `patience`.
+    """
+
+    def __init__(self, backoff: Backoff, clock: Callable[[], float] = time.monotonic) -> None:
+        self._backoff, self._clock = backoff, clock
+        self.passed_over = 0
+        self._replies = -1
+        self._since = clock()
+
+    def add(self, replies: int) -> bool:
+        """One more, after so many replies to all; whether to give the request up."""
+        self.passed_over += replies != self._replies
+        self._replies = replies
+        long = self._clock() - self._since >= self._backoff.patience
+        return long and self.passed_over > self._backoff.busy_retries
 
 
 class Retrying:
@@ -61,42 +73,21 @@ class Retrying:
     async def __call__(self, request: Request) -> Reply:
         """Raises Quarantined after the last try, or when the endpoint refuses this request again and again; Outage
         and what will stay wrong go through at once."""
-        started = time.monotonic()
+        started, since = time.monotonic(), None
         for times in itertools.count(1):
             try:
                 return await self._engine(request)
             except Outage:
                 raise
             except (Overloaded, Unavailable) as error:
-                wait = None if isinstance(error, Overloaded) else self._backoff.wait(times, error)
-                if wait is None:
-                    seconds = time.monotonic() - started
-                    raise self._quarantined(request, error, times, seconds) from error
-            await asyncio.sleep(wait)
+                now = time.monotonic()
+                since = since or now
+                if isinstance(error, Overloaded) or times > self._backoff.retries:
+                    key = request.key(model_of(self._model, request.role))
+                    told = f"{_given_up(error, times, now - started)}; request {key[:16]}"
+                    raise Quarantined(told, key, error, since) from error
+            await asyncio.sleep(self._backoff.jitter(times))
         raise AssertionError("counting never ends")
-
-    def _quarantined(self, request: Request, error: EngineError, tries: int, seconds: float) -> Quarantined:
-        key = request.key(model_of(self._model, request.role))
-        return Quarantined(f"{_given_up(error, tries, seconds)}; request {key[:16]}", key, error)
-
-
-async def retried(attempt: Callable[[], Awaitable[Result]], backoff: Backoff) -> Result:
-    """What `attempt` returns at last: for the first word with an endpoint, which may be starting or busy."""
-    started = time.monotonic()
-    faults = busy = 0
-    while True:
-        try:
-            return await attempt()
-        except (Overloaded, Unavailable) as error:
-            busy += isinstance(error, Overloaded)
-            faults += isinstance(error, Unavailable)
-            wait = backoff.wait(busy if isinstance(error, Overloaded) else faults, error)
-            if wait is None:
-                told = _given_up(error, busy + faults, time.monotonic() - started)
-                raise (
-                    Overloaded(told, error.retry_after) if isinstance(error, Overloaded) else type(error)(told)
-                ) from error
-        await asyncio.sleep(wait)
 
 
 def _given_up(error: EngineError, tries: int, seconds: float) -> str:

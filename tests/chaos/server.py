@@ -33,6 +33,9 @@ FAULTS: Mapping[str, Fault] = {
     "invalid request": Fault(status=422, body={"error": "Input validation error: no", "error_type": "validation"}),
     "unavailable": Fault(status=503),
     "too many": Fault(status=429, headers={"Retry-After": "1"}),
+    "too many for an hour": Fault(status=429, headers={"Retry-After": "3600"}),
+    "key refused": Fault(status=401),
+    "no credit": Fault(status=402, body={"error": {"message": "no credit left"}}),
 }
 
 
@@ -41,7 +44,8 @@ class Trouble:
     """What goes wrong. `share` of the requests get the fault `kind`; those for the numbers in `poisoned` always do.
 
     `tail`: share of replies that take `tail_seconds`. `first_byte`: seconds between the head and the body of a reply.
-    `outage`: (how many requests come before it, seconds that it lasts, what happens meanwhile).
+    `outage`: (how many requests come before it, seconds that it lasts, what happens meanwhile). `rate`: so many
+    requests are let in a second, and then it names the second that is left.
     """
 
     kind: str = ""
@@ -51,6 +55,7 @@ class Trouble:
     tail_seconds: float = 0.0
     first_byte: float = 0.0
     outage: tuple[int, float, str] | None = None
+    rate: int = 0
 
 
 class Chaos(FakeTgi):
@@ -63,6 +68,8 @@ class Chaos(FakeTgi):
         self.answered: Counter[int] = Counter()
         self.refused = self.wasted = 0
         self._out_until: float | None = None
+        self._second: float | None = None
+        self._let_in = 0
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
@@ -71,13 +78,16 @@ class Chaos(FakeTgi):
     async def _admitted(self, request: web.Request, handler: Any) -> web.StreamResponse:
         kind = self._outage(request)
         if kind:
-            self.wasted += 1
+            self.wasted += request.path.startswith("/generate")
             return await self._fail(FAULTS[kind], request, handler)
         if not request.path.startswith("/generate"):
             answer: web.StreamResponse = await handler(request)
             return answer
         number = _number((await request.json())["inputs"])
         self.tries[number] += 1
+        if self._beyond_rate():
+            self.refused += 1
+            return await self._fail(FAULTS["too many"], request, handler)
         if self.at_once > self.busy_above:
             self.refused += 1
             headers = {"Retry-After": self._retry_after} if self._retry_after else {}
@@ -99,6 +109,13 @@ class Chaos(FakeTgi):
         if self._out_until is None and self.tries.total() >= after and request.path.startswith("/generate"):
             self._out_until = now + seconds
         return kind if self._out_until is not None and now < self._out_until else ""
+
+    def _beyond_rate(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._second is None or now >= self._second + 1.0:
+            self._second, self._let_in = now, 0
+        self._let_in += 1
+        return 0 < self.trouble.rate < self._let_in
 
     async def _late(self, request: web.Request, whole: web.Response) -> web.StreamResponse:
         assert isinstance(whole.body, bytes)

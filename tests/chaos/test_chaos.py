@@ -25,6 +25,7 @@ from tests.toy_recipe import Toy, plan
 N, IN_FLIGHT = 60, 16
 QUICK = Backoff(retries=4, first=0.005, longest=0.05, patience=20.0)
 DOGGED = Backoff(retries=20, first=0.005, longest=0.02, patience=20.0)
+WATCHFUL = Backoff(retries=4, first=0.005, longest=0.05, patience=20.0, silence=0.1, check=0.1)
 INFO = Info(MODEL, "tgi", SHA)
 TIMEOUT = 0.25
 NONE: Mapping[str, str] = {}
@@ -158,10 +159,40 @@ async def test_a_server_that_takes_eight_is_kept_at_eight(tmp_path: Path, retry_
 async def test_the_time_that_a_server_names_is_kept(tmp_path: Path) -> None:
     async with Chaos(busy_above=4, latency=0.01, retry_after="1") as server:
         begun = time.monotonic()
-        facts = await ran(tmp_path / "run", server.url, in_flight=6)
+        facts = await ran(tmp_path / "run", server.url, n=20, in_flight=6)
         assert time.monotonic() - begun >= 1.0
-    assert whole(facts)["kept"] == N
+    assert whole(facts, 20)["kept"] == 20
     assert server.refused <= 12
+
+
+async def test_a_rate_limit_is_kept_by_everybody(tmp_path: Path) -> None:
+    async with Chaos(Trouble(rate=40)) as server:
+        facts = await ran(tmp_path / "run", server.url)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+    assert server.refused <= 2 * IN_FLIGHT, "at each limit only those that were sent at the same time"
+
+
+async def test_the_work_of_one_that_is_limited_flows_to_the_other(tmp_path: Path) -> None:
+    async with Chaos(Trouble(outage=(10, 60.0, "too many for an hour"))) as limited, Chaos() as free:
+        async with asyncio.timeout(10):
+            facts = await ran(tmp_path / "run", limited.url, free.url)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+    assert limited.wasted <= IN_FLIGHT
+
+
+async def test_a_limit_beyond_patience_stops_the_run_to_go_on_later(tmp_path: Path) -> None:
+    async with Chaos(Trouble(outage=(25, 60.0, "too many for an hour"))) as server:
+        with pytest.raises(
+            Outage, match=r"asks for more time than is left of the 20 s of --patience.*left alone for 3\d\d\d s"
+        ):
+            await ran(tmp_path / "run", server.url)
+    async with Chaos() as again:
+        facts = await ran(tmp_path / "run", again.url)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+    assert again.answered.total() == N + 1 - server.answered.total(), "what was out was waited for and kept"
 
 
 # ---- one request that cannot be answered ----------------------------------------------------------------------------
@@ -183,12 +214,37 @@ async def test_poison_goes_into_quarantine_and_takes_nobody_along(tmp_path: Path
     assert rows(tmp_path / "run", "dialogues.jsonl") == {id_: clean[id_] for id_ in clean if id_ not in failed}
 
 
+@pytest.mark.parametrize("n", [1, 4])
+async def test_poison_in_a_small_run_costs_its_row_alone(tmp_path: Path, n: int) -> None:
+    async with Chaos(Trouble("server error", poisoned=frozenset({0}))) as server:
+        facts = await ran(tmp_path / "run", server.url, n=n)
+    assert whole(facts, n) == {"seeds": n, "kept": n - 1, "dropped": 0, "failed": 1}
+
+
+async def test_more_poison_than_anything_else_goes_into_quarantine(tmp_path: Path) -> None:
+    async with Chaos(Trouble("reset", poisoned=frozenset(range(N - 25, N)))) as server:
+        facts = await ran(tmp_path / "run", server.url)
+    assert whole(facts) == {"seeds": N, "kept": N - 25, "dropped": 0, "failed": 25}
+
+
 async def test_what_is_invalid_is_asked_once(tmp_path: Path) -> None:
     async with Chaos(Trouble("invalid request", poisoned=frozenset({7}))) as server:
         facts = await ran(tmp_path / "run", server.url)
     assert whole(facts)["failed"] == 1
     assert server.tries[7] == 1
     assert next(iter(rows(tmp_path / "run", "failed.jsonl").values()))["stage"] == "RequestRefused"
+
+
+async def test_a_recipe_whose_requests_are_all_invalid_stops_early_and_goes_on_elsewhere(tmp_path: Path) -> None:
+    n = 300
+    async with Chaos(Trouble("invalid request", poisoned=frozenset(range(n)))) as server:
+        with pytest.raises(
+            Outage, match=r"all of the first 32 dialogues failed: .* 422 .*another recipe, other fields"
+        ):
+            await ran(tmp_path / "run", server.url, n=n)
+        assert server.tries.total() <= 1 + 32 + IN_FLIGHT
+    async with Chaos() as again:
+        assert whole(await ran(tmp_path / "run", again.url, n=n), n)["kept"] == n
 
 
 # ---- outages --------------------------------------------------------------------------------------------------------
@@ -201,8 +257,8 @@ async def test_an_outage_is_waited_out(tmp_path: Path, kind: str) -> None:
     assert whole(facts)["kept"] == N
     assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
     one_at_a_time = 1.0 / (DOGGED.longest / 2)  # of 16 in flight; the half: a wait is drawn evenly from nothing on
-    assert server.wasted < 1.5 * one_at_a_time
-    assert server.answered.total() == 2 * N + 1
+    assert server.wasted < (1.5 * one_at_a_time if kind == "unavailable" else 3 * IN_FLIGHT)
+    assert server.answered.total() <= 2 * N + 2, "and something harmless, to see whether it is back"
 
 
 async def test_a_server_that_is_restarted_is_waited_for(tmp_path: Path, unused_tcp_port: int) -> None:
@@ -249,6 +305,37 @@ async def test_one_of_two_dies_without_a_trace(tmp_path: Path) -> None:
     assert whole(facts)["kept"] == N
     assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
     assert stays.answered.total() + dies.answered.total() <= 2 * N + 1 + IN_FLIGHT
+
+
+@pytest.mark.parametrize("kind", ["key refused", "no credit"])
+async def test_an_endpoint_that_lets_nobody_in_any_more_stops_the_run(tmp_path: Path, kind: str) -> None:
+    async with Chaos(Trouble(outage=(25, 60.0, kind))) as server:
+        with pytest.raises(Outage, match=r"40[12].*start the same command again"):
+            await ran(tmp_path / "run", server.url)
+        assert server.wasted <= 4 * IN_FLIGHT, "replies that come late do not hide it for long"
+    assert not (tmp_path / "run/failed.jsonl").exists(), "and costs no row"
+    async with Chaos() as again:
+        facts = await ran(tmp_path / "run", again.url)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["key refused", "no credit", "server error", "hang"])
+async def test_what_one_of_two_does_not_do_any_more_the_other_does(tmp_path: Path, kind: str) -> None:
+    async with Chaos(Trouble(outage=(25, 60.0, kind))) as sick, Chaos() as well:
+        async with asyncio.timeout(20):
+            facts = await ran(tmp_path / "run", sick.url, well.url, rounds=2, timeout=60.0, backoff=WATCHFUL)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path, rounds=2))
+
+
+async def test_the_only_endpoint_that_hangs_is_waited_for(tmp_path: Path) -> None:
+    async with Chaos(Trouble(outage=(25, 1.0, "hang"))) as server:
+        async with asyncio.timeout(20):
+            facts = await ran(tmp_path / "run", server.url, timeout=60.0, backoff=WATCHFUL)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+    assert server.hung_up > 0
 
 
 # ---- all at once ----------------------------------------------------------------------------------------------------
