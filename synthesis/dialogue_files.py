@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,40 +56,35 @@ class Dialogues:
         self.quarantined: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Dialogue]:
-        return (read.dialogue for read in self._each(lambda form, row, name, where: form.read(row, name, where)))
+        return (read.dialogue for _, read in self._each(quick=False) if read)
 
-    def texts(self) -> Iterator[list[str]]:
+    def texts(self) -> Iterator[Sequence[str]]:
         """What was said in each dialogue, turn by turn; no dialogue is made where the row can do without."""
+        for texts, read in self._each(quick=True):
+            yield [turn.text for turn in read.dialogue.turns] if read else texts or ()
 
-        def said(form: Form, row: Any, name: str, where: str) -> list[str]:
-            texts = form.texts(row)
-            return list(texts) if texts is not None else _said(form.read(row, name, where))
-
-        return self._each(said)
-
-    def _each(self, make: Callable[[Form, Any, str, str], Any]) -> Iterator[Any]:
+    def _each(self, quick: bool) -> Iterator[tuple[Sequence[str] | None, Read | None]]:
+        """Each row that holds a dialogue: its texts, if `quick` and they can be had so, or else what was read."""
         self.issues, self.quarantined = Counter(), {}
         made = 0
         form: Form | None = None
         for number, (where, row) in enumerate(self._rows(), 1):
             if form is None or not (isinstance(row, dict) and row.keys() >= set(form.keys)):
                 form = form_of(row, where, self._forms)
-            try:
-                found = make(form, row, f"{self._stem}-{number}", where)
-            except ReadingError as error:
-                self.quarantined[where] = str(error)
-                continue
-            if isinstance(found, Read):
-                self.issues.update(found.issues)
+            texts = form.texts(row) if quick else None
+            read = None
+            if texts is None:
+                try:
+                    read = form.read(row, f"{self._stem}-{number}", where)
+                except ReadingError as error:
+                    self.quarantined[where] = str(error)
+                    continue
+                self.issues.update(read.issues)
             made += 1
-            yield found
+            yield texts, read
         if not made:
             reasons = dict(itertools.islice(self.quarantined.items(), 3))
             raise UserError(f"dialogues {self.source}: no usable dialogue in it; quarantined: {reasons}")
-
-
-def _said(read: Read) -> list[str]:
-    return [turn.text for turn in read.dialogue.turns]
 
 
 def _opened(source: str) -> tuple[Callable[[], Rows], tuple[Form, ...], str]:
@@ -139,7 +134,7 @@ def _dataset(name: str, config: str | None, split: str | None) -> Rows:
     import datasets
 
     try:
-        found = datasets.load_dataset(name, config, split=split, streaming=True)
+        found = datasets.load_dataset(name, config, split=split, streaming=Path(name).is_dir())  # else fetched once
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise UserError(
             f"dialogues {name}: cannot be loaded as a dataset{f', config {config}' if config else ''}"

@@ -21,4 +21,6 @@ def _first(placed: tuple[bytes, Dialogue]) -> bytes:
 
 
 def _place(dialogue: Dialogue, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}:{dialogue.id}:{dialogue.text()}".encode("utf-8", "replace"), digest_size=16).digest()
+    return hashlib.blake2b(
+        f"{seed}:{dialogue.id}:{dialogue.text()}".encode("utf-8", "replace"), digest_size=16
+    ).digest()

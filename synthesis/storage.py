@@ -135,7 +135,8 @@ def read_csv(path: Path, what: str) -> Iterator[tuple[str, dict[str, str]]]:
     with readable(path, what), path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream, strict=True)
         try:
-            for rows, row in enumerate(reader, 1):
+            for row in reader:
+                rows += 1
                 where = f"{path}:{reader.line_num}"
                 if None in row:
                     raise UserError(f"{where}: more cells than the header has columns; quote cells that hold a comma")

@@ -72,7 +72,8 @@ def nearest_rouge_l(texts: Sequence[str]) -> float | None:
 def _stems(text: str) -> list[str]:
     from rouge_score.tokenize import tokenize
 
-    return tokenize(text, _stemmer())
+    found: list[str] = tokenize(text, _stemmer())
+    return found
 
 
 @cache
