@@ -1,11 +1,12 @@
 """Forms of a dialogue in a file: what a row looks like in each, and the dialogue read out of it.
 
-A form fits a row by the row's keys. A row whose values are not what its form has is the user's mistake (UserError); one
-that has the form, but no conversation in it, raises ReadingError and is put aside by whoever reads the file.
+A form fits a row by the row's keys. A row whose values are not what its form has is the user's mistake (UserError);
+one that has the form, but no conversation in it, raises ReadingError and is put aside by whoever reads the file.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _PROFILES = (("user_1_persona", "user_2_persona"), ("persona_1", "persona_2"))
 _TOPICS = ("topic", "subtopic", "setting")
 _UNSPOKEN = frozenset({"system", "developer", "tool", "function", "observation"})
 _LABEL = re.compile(r"^\s*(?:(#\w+#)\s*:|([^\s:][^:]{0,39}?)\s*:(?=\s|$))\s*(.*)$")
+_OURS = frozenset(field.name for field in dataclasses.fields(Dialogue))
 _JUDGED = {"id", "turns", "personas", "document"}
 
 
@@ -92,6 +94,10 @@ def _persona(name: str, side: int, traits: Any, where: str) -> Persona:
 def _named(row: Row, name: str) -> str:
     given = row.get("id", row.get("fname"))
     return str(given) if isinstance(given, (str, int)) and given != "" else name
+
+
+def _our_texts(row: Row) -> Sequence[str] | None:
+    return _turn_texts(row) if row.keys() <= _OURS else None
 
 
 def _turn_texts(row: Row) -> Sequence[str] | None:
@@ -186,7 +192,7 @@ _LABELLED = (
 )
 ROWS = (
     Form("human scores: id, turns, scores, personas?, document?", ("id", "turns", "scores"), _judged, _turn_texts),
-    Form("ours: id, turns [{speaker, text}] and what else a dialogue has", ("id", "turns"), _ours, _turn_texts),
+    Form("ours: id, turns [{speaker, text}] and what else a dialogue has", ("id", "turns"), _ours, _our_texts),
     *_CHATS,
     *_LABELLED,
 )

@@ -143,7 +143,7 @@ def _of_conversations(cells: Iterable[str]) -> dict[str, float]:
 
 def _conversation(cell: str) -> _Conversation:
     said = [(match[1], match[2].strip()) for match in _LABEL.finditer(cell)]
-    return _Conversation(cell.split("\n"), said, _LABEL.sub(r"\2", cell))
+    return _Conversation(cell.split("\n") if cell else (), said, _LABEL.sub(r"\2", cell))
 
 
 def _of_overlap(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:

@@ -58,10 +58,10 @@ class Count(Protocol):
     def total(self, counts: Sequence[Any]) -> dict[str, float]: ...
 
 
-def counted(metrics: Sequence[Count], texts: Iterable[Sequence[str]]) -> dict[str, float]:
+def counted(metrics: Sequence[Count], texts: Iterable[Sequence[str]], size: int = BATCH) -> dict[str, float]:
     """The numbers of all `metrics` about dialogues, given as the texts of their turns, read and tokenised once."""
     counts: list[list[Any]] = [[] for _ in metrics]
-    batches = spoken(texts)
+    batches = spoken(texts, size)
     with ThreadPoolExecutor(1) as ahead:  # one batch is read while another is counted
         coming = ahead.submit(next, batches, None)
         while (batch := coming.result()) is not None:
@@ -93,7 +93,7 @@ def spoken(texts: Iterable[Sequence[str]], size: int = BATCH) -> Iterator[Spoken
         table = pl.DataFrame(
             {
                 "dialogue": dialogue.repeat_by(lengths).explode(),
-                "found": word_lists(pl.Series(list(itertools.chain.from_iterable(batch)), dtype=pl.String)),
+                "found": word_lists(_column(list(itertools.chain.from_iterable(batch)))),
             }
         ).with_columns(words=pl.col("found").list.len())
         yield Spoken(
@@ -104,6 +104,13 @@ def spoken(texts: Iterable[Sequence[str]], size: int = BATCH) -> Iterator[Spoken
             .select("dialogue", "turn", word=pl.col("found").cast(held.dtype).to_physical()),
         )
         begun += len(batch)
+
+
+def _column(texts: Sequence[str]) -> pl.Series:
+    try:
+        return pl.Series(texts, dtype=pl.String)
+    except UnicodeEncodeError:  # half a character somewhere, which is part of no word
+        return pl.Series([text.encode("utf-8", "replace").decode() for text in texts], dtype=pl.String)
 
 
 def word_lists(texts: pl.Series) -> pl.Series:
