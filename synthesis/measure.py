@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ def chosen(only: Sequence[str], given: Mapping[str, Any]) -> Chosen:
     usual = {name: kind for name, kind in known.items() if not _lacking(kind, given) and WEIGHTS not in fields(kind)}
     made = {name: _made(kind, given) for name, kind in (named if only else usual).items()}
     whole = {number for name in named if name in only for number in about(known[name])}
-    return Chosen(made, frozenset(whole | set(only)) if only else None)
+    return Chosen(made, frozenset(whole | (set(only) - known.keys())) if only else None)
 
 
 _ASKED = {
@@ -149,15 +149,34 @@ async def measured(
     return {number: value for number, value in found.items() if chosen.shows(number)}, failed
 
 
-def page(names: Iterable[str]) -> str:
-    """What there is to know of these metrics, in Markdown."""
-    return "\n".join(section for name in names for section in _section(name, kinds()[name]))
+HEAD = """# Metrics
+
+Written by `python -m synthesis.metrics --about` from what each metric's class says of itself.
+
+Numbers compare only between data of one kind and size: put a file of human dialogue beside (`--reference`). A number
+that cannot be had (no such dialogues, nothing to divide by) is absent, never a zero. A direction says what is usually
+wanted, not that more is always better. Which of the numbers follow what people judge, only human scores can tell.
+"""
 
 
-def _section(name: str, kind: type[Any]) -> list[str]:
+def page(wanted: str = "") -> str:
+    """What there is to know of a metric, of the metrics that give a number, or of all, in Markdown.
+
+    Raises UserError, naming those there are, when there is none.
+    """
+    if not wanted:
+        return "\n".join([HEAD, *map(_section, kinds())])
+    named = [name for name, kind in kinds().items() if wanted == name or wanted in about(kind)]
+    if not named:
+        raise UserError(f"no metric or number {wanted!r}; there are the metrics {', '.join(kinds())}")
+    return "\n".join(map(_section, named))
+
+
+def _section(name: str) -> str:
+    kind = kinds()[name]
     needs = [_ASKED.get(each, each) for each, needed in fields(kind).items() if needed]
     text = (inspect.getdoc(kind) or "").replace("*", r"\*").replace("<", "&lt;")
-    return [
+    lines = [
         f"## {name}",
         "",
         *([f"Needs {'; '.join(needs)}.", ""] if needs else []),
@@ -165,6 +184,6 @@ def _section(name: str, kind: type[Any]) -> list[str]:
         "",
         "| number | meaning, range, direction |",
         "|---|---|",
-        *(f"| `{number}` | {meaning} |" for number, meaning in about(kind).items()),
-        "",
+        *(f"| `{number}` | {meaning.replace('|', '&#124;')} |" for number, meaning in about(kind).items()),
     ]
+    return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """Sizes, distinct-n, repetition and openings in straightforward Python: what the fast ones are held against.
 
-`python -m tests.plain_counts FILE` prints them for a file of ours, as JSON, with seconds and the peak of memory in MiB.
+`python -m tests.plain_counts FILE` prints them for a file of ours, as JSON, with seconds and the peak of memory, MiB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of words: the same words as `words` finds in any script, and the same numbers as straightforward Python."""
+"""Tables of words: the same words as `words` finds in any script, the same numbers as straightforward Python."""
 
 from __future__ import annotations
 

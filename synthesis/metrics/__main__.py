@@ -34,7 +34,9 @@ def main(arguments: list[str]) -> int:
     flags = _parser().parse_args(arguments)
     try:
         if flags.about is not None:
-            print(_about(flags.about))
+            from synthesis.measure import page
+
+            print(page(flags.about), end="")
             return 0
         if not flags.sources:
             raise UserError("give the dialogues to measure: a file, the folder of a dataset, or a Hub id")
@@ -72,15 +74,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--nli", metavar="MODEL", help="measure also what needs a model for natural language inference, by this one")
     add("--level", choices=("turn", "dialogue"), help="judge the last turn in the light of those before, or all")
     return parser
-
-
-def _about(name: str) -> str:
-    from synthesis.measure import about, kinds, page
-
-    named = [kind for kind in kinds() if name in ("", kind) or name in about(kinds()[kind])]
-    if not named:
-        raise UserError(f"no metric or number {name!r}; there are the metrics {', '.join(kinds())}")
-    return page(named)
 
 
 async def _columns(flags: argparse.Namespace) -> list[Column]:
