@@ -52,7 +52,7 @@ def _scores(kind: type[Any]) -> bool:
 
 
 def _name(kind: type[Any]) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).lower()
 
 
 def fields(kind: type[Any]) -> Mapping[str, bool]:
@@ -112,6 +112,7 @@ _ASKED = {
     "engine": "an engine to ask: --endpoint URL",
     "nli": "a model for natural language inference: --nli MODEL",
     "level": "a --level, turn or dialogue",
+    "others": "other dialogues to compare with, which this command does not give",
 }
 
 

@@ -61,13 +61,9 @@ class Count(Protocol):
 def counted(metrics: Sequence[Count], texts: Iterable[Sequence[str]], size: int = BATCH) -> dict[str, float]:
     """The numbers of all `metrics` about dialogues, given as the texts of their turns, read and tokenised once."""
     counts: list[list[Any]] = [[] for _ in metrics]
-    batches = spoken(texts, size)
-    with ThreadPoolExecutor(1) as ahead:  # one batch is read while another is counted
-        coming = ahead.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = ahead.submit(next, batches, None)
-            for metric, found in zip(metrics, counts, strict=True):
-                found.append(metric.count(batch))
+    for batch in spoken(texts, size):
+        for metric, found in zip(metrics, counts, strict=True):
+            found.append(metric.count(batch))
     return {
         name: value
         for metric, found in zip(metrics, counts, strict=True)
@@ -82,26 +78,32 @@ def texts_of(dialogues: Iterable[Dialogue]) -> Iterator[list[str]]:
 
 
 def spoken(texts: Iterable[Sequence[str]], size: int = BATCH) -> Iterator[Spoken]:
-    """`size` dialogues at a time; those without a turn are left out."""
+    """`size` dialogues at a time, the next being read while one is in use; those without a turn are left out."""
     numbers = pl.Categorical(pl.Categories.random())
     held = pl.Series(dtype=numbers)  # the numbering, which is forgotten when no series is left that has it
+    tables = _read(texts, size)
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next, tables, None)
+        while (table := coming.result()) is not None:
+            coming = ahead.submit(next, tables, None)
+            yield Spoken(
+                table.select("dialogue", words=pl.col("found").list.len(), said=pl.col("found").list.join(" ")),
+                table.select("dialogue", "found", turn=pl.int_range(pl.len(), dtype=pl.UInt32))
+                .filter(pl.col("found").list.len() > 0)
+                .explode("found")
+                .select("dialogue", "turn", word=pl.col("found").cast(held.dtype).to_physical()),
+            )
+
+
+def _read(texts: Iterable[Sequence[str]], size: int) -> Iterator[pl.DataFrame]:
+    """`dialogue` and the words `found` of each turn, `size` dialogues at a time."""
     waiting = (each for each in texts if each)
     begun = 0
     while batch := list(itertools.islice(waiting, size)):
-        lengths = pl.Series([len(each) for each in batch])
         dialogue = pl.int_range(begun, begun + len(batch), dtype=pl.UInt32, eager=True)
-        table = pl.DataFrame(
-            {
-                "dialogue": dialogue.repeat_by(lengths).explode(),
-                "found": word_lists(_column(list(itertools.chain.from_iterable(batch)))),
-            }
-        ).with_columns(words=pl.col("found").list.len())
-        yield Spoken(
-            table.select("dialogue", "words", said=pl.col("found").list.join(" ")),
-            table.select("dialogue", "found", turn=pl.int_range(pl.len(), dtype=pl.UInt32))
-            .filter(pl.col("found").list.len() > 0)
-            .explode("found")
-            .select("dialogue", "turn", word=pl.col("found").cast(held.dtype).to_physical()),
+        said = _column(list(itertools.chain.from_iterable(batch)))
+        yield pl.DataFrame(
+            {"dialogue": dialogue.repeat_by(pl.Series(map(len, batch))).explode(), "found": word_lists(said)}
         )
         begun += len(batch)
 

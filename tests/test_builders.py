@@ -361,7 +361,9 @@ def test_a_reference_stands_beside_on_the_card(run: Path, tmp_path: Path) -> Non
     assert "| turns of a conversation (people.jsonl) | 2 | 2 | 2 | 2 |" in card
     assert "The reference is `people.jsonl`" in card
     assert str(tmp_path) not in card
-    assert "reference" not in (build(run, tmp_path / "dist").folder / "README.md").read_text()
+    alone = (build(run, tmp_path / "dist").folder / "README.md").read_text()
+    assert "| | value | meaning |" in alone
+    assert "The reference" not in alone
     with pytest.raises(UserError, match=r"nowhere\.csv: no such file"):
         build(run, tmp_path / "other", reference=str(tmp_path / "nowhere.csv"))
     assert not (tmp_path / "other").exists()
