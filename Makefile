@@ -81,6 +81,7 @@ experiment: .venv/.train,embed ## a published experiment: NAME=diasynth-summaris
 bench: .venv/.dev ## benchmarks, as ratios, and docs/benchmarks.md anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-only
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.table --write
+	$(BIN)/python -m tests.benchmarks.metrics --write
 	@test ! -d .venv-peers || $(BIN)/python -m tests.benchmarks.beside --write
 
 bench-peers: .venv/.dev ## the same load in datatrove, distilabel and Data Designer, each in an environment of its own

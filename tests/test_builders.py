@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -366,6 +367,25 @@ def test_what_a_run_took_is_on_its_card_and_nowhere_else(built: Built, tmp_path:
         "README.md"
     }
     assert "costs" not in (built.folder / "README.md").read_text()
+
+
+def test_a_reference_stands_beside_on_the_card(run: Path, tmp_path: Path) -> None:
+    people = tmp_path / "people.jsonl"
+    people.write_text('{"messages": [{"role": "a", "content": "Hi there"}, {"role": "b", "content": "Hi"}]}\n')
+    built = build(run, tmp_path / "dist", reference=str(people))
+    card = (built.folder / "README.md").read_text()
+    assert "| | value | reference | meaning |" in card
+    assert re.search(r"\| `distinct_1` \| 0\.\d+ \| 0\.667 \|", card)
+    assert re.search(r"\| `persona_coverage` \| \S+ \| – \|", card)  # nobody has a persona there
+    assert "| turns of a conversation (people.jsonl) | 2 | 2 | 2 | 2 |" in card
+    assert "The reference is `people.jsonl`" in card
+    assert str(tmp_path) not in card
+    alone = (build(run, tmp_path / "dist").folder / "README.md").read_text()
+    assert "| | value | meaning |" in alone
+    assert "The reference" not in alone
+    with pytest.raises(UserError, match=r"nowhere\.csv: no such file"):
+        build(run, tmp_path / "other", reference=str(tmp_path / "nowhere.csv"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_nothing_private_is_published() -> None:
