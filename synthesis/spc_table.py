@@ -43,8 +43,8 @@ ABOUT: Mapping[str, str] = {
     "clean": "strict rows without placeholder, spoken label, or a user who says the same four times",
     "same_speaker_twice": "rows in which one user has two labelled lines running",
     "blank_lines": "rows with a blank line in the conversation",
-    "overlap_mean": "content words of an attribute that its own user says, mean share",
-    "overlap_none": "attributes of which their own user says no content word, share",
+    "overlap_mean": "long words of an attribute that its own user says in one utterance, the most, mean share",
+    "overlap_none": "attributes of which their own user says no long word, share",
     "verbatim": "attributes that their own user says word for word in one turn, share",
     "voiced_by_other": "attributes of which the other user says at least half the content words, their own less",
 }
@@ -147,9 +147,13 @@ def _conversation(cell: str) -> _Conversation:
 
 
 def _of_overlap(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
-    """How attributes and turns meet, in the rows that can be read as a conversation of two."""
-    own: list[float] = []
-    verbatim = other = 0
+    """How attributes and turns meet, in the rows that can be read as a conversation of two.
+
+    What a long word is, and that one utterance counts, was found by trying: so the table gives the figures known of
+    the published file.
+    """
+    shares: list[float] = []
+    verbatim = other = count = 0
     for row in rows:
         try:
             turns = reading.transcript(row[SPC_COLUMNS[2]]).turns
@@ -158,23 +162,34 @@ def _of_overlap(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
         spoken = {user: " ".join(turn.text for turn in turns if turn.speaker == user) for user in reading.USERS}
         carried = {user: content_words(text) for user, text in spoken.items()}
         said = {user: [f" {' '.join(words(t.text))} " for t in turns if t.speaker == user] for user in reading.USERS}
+        longest = {user: [_long_words(t.text) for t in turns if t.speaker == user] for user in reading.USERS}
         for user, column, rival in zip(reading.USERS, SPC_COLUMNS, reversed(reading.USERS), strict=False):
             for attribute in _lines(row[column]):
+                if long := _long_words(attribute):
+                    shares.append(max((len(long & each) / len(long) for each in longest[user]), default=0.0))
                 meant = content_words(attribute)
                 if not meant:
                     continue
-                own.append(len(meant & carried[user]) / len(meant))
-                other += own[-1] < 0.5 <= len(meant & carried[rival]) / len(meant)
+                count += 1
+                shared = {side: len(meant & carried[side]) / len(meant) for side in (user, rival)}
+                other += shared[user] < 0.5 <= shared[rival]
                 verbatim += any(f" {' '.join(words(attribute))} " in text for text in said[user])
-    if not own:
-        return {}
-    count = len(own)
-    return {
-        "overlap_mean": sum(own) / count,
-        "overlap_none": own.count(0.0) / count,
-        "verbatim": verbatim / count,
-        "voiced_by_other": other,
-    }
+    found: dict[str, float] = {}
+    if shares:
+        found |= {"overlap_mean": sum(shares) / len(shares), "overlap_none": shares.count(0.0) / len(shares)}
+    if count:
+        found |= {"verbatim": verbatim / count, "voiced_by_other": other}
+    return found
+
+
+def _long_words(text: str) -> frozenset[str]:
+    """Words of four letters and more that are no stop words of scikit-learn's English list."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(word for word in _LONG.findall(text.lower()) if word not in ENGLISH_STOP_WORDS)
+
+
+_LONG = re.compile(r"[a-z']{4,}")
 
 
 def _spread(name: str, values: Sequence[int], which: Sequence[str]) -> dict[str, float]:

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from synthesis.errors import UserError
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -118,17 +116,14 @@ def correlate(
     replacement `resamples` times by `seed`; a draw in which a score is constant has no coefficient and is left out,
     and when those are more than half there is no interval. No coefficient for fewer than 3 items or a constant score.
 
-    Raises UserError without scipy. Source: Spearman 1904; Kendall 1945; Efron 1979. Known defects: intervals of few
+    Source: Spearman 1904; Kendall 1945; Efron 1979. Known defects: intervals of few
     items are too narrow; items that share a dialogue or a system are drawn as if they did not.
 
     Example: (1, 2, 3, 4) and (1, 3, 2, 4): rho = 1 - 6 × 2/(4 × 15) = 0.8, tau-b = (5 - 1)/6 = 2/3.
     """
     import numpy as np
+    from scipy.stats import kendalltau, spearmanr
 
-    try:
-        from scipy.stats import kendalltau, spearmanr
-    except ImportError as error:
-        raise UserError("correlations need scipy: pip install -e '.[embed]'") from error
     if len(first) < FEWEST or len(set(first)) < 2 or len(set(second)) < 2:
         return Correlation(len(first))
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
