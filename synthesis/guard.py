@@ -33,7 +33,7 @@ class Guard:
             return
         self._failed += 1
         all_refused = self._failed == self._total and not isinstance(error, Quarantined)
-        if self._failed == self._most or all_refused:
+        if self._failed >= self._most or all_refused:
             raise Outage(
                 f"all of the first {self._failed} dialogues failed: {error}. Every finished call is in the journal: "
                 "start the same command again when the endpoint takes such requests; another recipe, other fields or "
