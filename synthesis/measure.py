@@ -130,7 +130,8 @@ async def measured(
     """The numbers of all chosen metrics about a source, and by metric why there are none.
 
     What is counted in words is read and tokenised once for all such metrics, other metrics read the source once each;
-    scorers look at `sample` dialogues drawn by `seed`.
+    scorers look at `sample` dialogues drawn by `seed`. A metric of which only some verdicts could not be read has its
+    numbers from the others, and the reason as well.
     """
     counting = {name: metric for name, metric in chosen.metrics.items() if hasattr(metric, "count")}
     found: dict[str, float] = {}
@@ -142,7 +143,11 @@ async def measured(
     for name, metric in chosen.metrics.items():
         try:
             if name in scorers:
-                found |= averaged(await scored(metric, asked))
+                unread: list[ReadingError] = []
+                found |= averaged(await scored(metric, asked, unread=unread))
+                if unread:
+                    told = f"{len(unread)} of {len(asked)} dialogues could not be judged: {unread[0]}"
+                    failed[name] = ReadingError(told, unread[0].raw)
             elif name not in counting:
                 found |= metric(source)
         except (ReadingError, Unsupported, RequestRefused, Quarantined) as error:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from synthesis.asking import together
 from synthesis.dialogue import Dialogue
+from synthesis.errors import ReadingError
 
 Level = Literal["turn", "dialogue"]
 """What a number about one dialogue is about: its last turn in the light of those before, or all of it."""
@@ -45,12 +46,28 @@ class Scorer(Protocol):
         ...
 
 
-async def scored(scorer: Scorer, dialogues: Iterable[Dialogue], at_a_time: int = 64) -> list[dict[str, float]]:
-    """What `scorer` says of each dialogue, in order; `at_a_time` of them side by side."""
+async def scored(
+    scorer: Scorer, dialogues: Iterable[Dialogue], at_a_time: int = 64, unread: list[ReadingError] | None = None
+) -> list[dict[str, float]]:
+    """What `scorer` says of each dialogue, in order; `at_a_time` of them side by side.
+
+    `unread`: takes the errors of verdicts that cannot be read, whose dialogues then have no numbers; without it the
+    first of them is raised. Raises EngineError in any case.
+    """
+
+    async def score(dialogue: Dialogue) -> dict[str, float]:
+        try:
+            return await scorer.score(dialogue)
+        except ReadingError as error:
+            if unread is None:
+                raise
+            unread.append(error)
+            return {}
+
     found: list[dict[str, float]] = []
     waiting = iter(dialogues)
     while batch := list(itertools.islice(waiting, at_a_time)):
-        found += await together(scorer.score(dialogue) for dialogue in batch)
+        found += await together(map(score, batch))
     return found
 
 

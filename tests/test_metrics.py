@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.dialogue import Dialogue, Turn
+from synthesis.errors import ReadingError
+from synthesis.metric import averaged, scored
 from synthesis.metrics.lexical import Lexical
 from synthesis.words import ngrams, words
 
@@ -55,3 +60,25 @@ def test_distinct_n_is_what_it_says(texts: list[list[str]]) -> None:
 
 def test_every_number_is_explained() -> None:
     assert Lexical()([talk("I like my old dog", "I ski a lot")]).keys() == Lexical.about.keys()
+
+
+class Odd:
+    """Reads the dialogues with an odd number of turns."""
+
+    about: ClassVar[Mapping[str, str]] = {"odd": "turns"}
+
+    async def score(self, dialogue: Dialogue) -> dict[str, float]:
+        if len(dialogue.turns) % 2 == 0:
+            raise ReadingError(f"{len(dialogue.turns)} turns", "raw")
+        return {"odd": len(dialogue.turns)}
+
+
+async def test_what_cannot_be_read_is_raised_or_told_but_never_a_number() -> None:
+    dialogues = [talk("One"), talk("One", "two"), talk("One", "two", "three")]
+    with pytest.raises(ReadingError, match="2 turns"):
+        await scored(Odd(), dialogues)
+    unread: list[ReadingError] = []
+    found = await scored(Odd(), dialogues, at_a_time=2, unread=unread)
+    assert found == [{"odd": 1}, {}, {"odd": 3}]
+    assert [str(error) for error in unread] == ["2 turns"]
+    assert averaged(found) == {"odd": 2}
