@@ -139,11 +139,17 @@ class Plan:
                 path.unlink(missing_ok=True)
 
     def reopen(self) -> None:
-        """Takes back what this shard made, but not the journal: the next run makes it again, from there."""
+        """Takes back what this shard made, but not the journal: the next run makes it again, from there.
+
+        Raises UserError while another process is making it.
+        """
         path, facts = self.folder / "run.json", self.claim()
+        rounds, retries = range(1, self.recipe.rounds + 1), facts.get("retries", 0)
+        for number in rounds:
+            under_way.check_free(outcomes.part(self.folder, number, self.shard, retries))
         write_json(path, facts | {"status": "running"})
-        for number in range(1, self.recipe.rounds + 1):
-            self.forget(number, facts.get("retries", 0) + 1)
+        for number in rounds:
+            self.forget(number, retries + 1)
         if self.shard.index == 0:
             with disk(seeds := self.folder / "seeds.jsonl"):
                 seeds.unlink(missing_ok=True)

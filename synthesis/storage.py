@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -23,8 +24,9 @@ def disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or error
-        raise StorageError(f"{path}: cannot write: {said}; free space or choose another folder") from error
+        gone = "it was removed meanwhile: start the same command again"
+        advice = gone if error.errno == errno.ENOENT else "free space or choose another folder"
+        raise StorageError(f"{path}: cannot write: {error.strerror or error}; {advice}") from error
 
 
 @contextlib.contextmanager

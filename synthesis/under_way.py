@@ -100,10 +100,7 @@ class Lines:
             fcntl.flock(self._index, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(self._index.fileno()).st_nlink and not self._path.exists():
                 return
-        raise UserError(
-            f"{self._path}: another process is at work on it; wait until it has ended, or stop it, and start the "
-            "same command again"
-        )
+        raise _busy(self._path)
 
     def _whole(self) -> bytes:
         """The entries that can be trusted; both files end with these from here on."""
@@ -130,6 +127,25 @@ class Lines:
         while count and os.pread(self._lines.fileno(), 1, _end(told, count) - 1) != b"\n":
             count -= 1
         return count
+
+
+def check_free(path: Path) -> None:
+    """Raises UserError when a process is at work on `path`."""
+    index = files(path)[1]
+    if not index.exists():
+        return
+    with disk(index), index.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _busy(path) from None
+
+
+def _busy(path: Path) -> UserError:
+    return UserError(
+        f"{path}: another process is at work on it; wait until it has ended, or stop it, and start the "
+        "same command again"
+    )
 
 
 def remove(path: Path) -> None:

@@ -253,6 +253,17 @@ async def test_a_shorter_time_does_not_end_a_longer_one() -> None:
     assert 30.0 <= admitted.held_until <= 33.0
 
 
+async def test_refusals_that_cost_everybody_time_are_risked_seldom() -> None:
+    async def engine(request: Request) -> Reply:
+        raise Overloaded("busy", 1.0)
+
+    admitted = Admitted(engine, 3, backoff=QUICK)
+    for _ in range(5):
+        with pytest.raises(Overloaded):
+            await admitted(number(1))
+    assert admitted.window.gentle == 32, "doubled each time"
+
+
 class Picky:
     """Refuses one prompt, as long as `refuses`, and answers all others. `tries`: how often that one came."""
 

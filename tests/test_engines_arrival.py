@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from synthesis.__main__ import main
 from synthesis.engine import CRITIC, GENERATOR
 from synthesis.engines.arrival import arrived
 from synthesis.engines.retry import Backoff
@@ -39,6 +41,17 @@ async def waited(generators: Sequence[Late], critics: Sequence[Late] | None = No
     given = {name: how.pop(name) for name in ("tell", "unnamed") if name in how}
     backoff = Backoff(**({"first": QUICK.first, "longest": QUICK.longest, "patience": QUICK.patience} | how))
     return dict(await arrived({late.url: late for late in (*generators, *critics)}, named, backoff, **given))
+
+
+def test_a_command_without_a_server_ends_with_a_line(
+    tmp_path: Path, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    assert main(["spc", f"--endpoint={url}", "--patience=0", f"--out={tmp_path / 'run'}"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"error: no endpoint of the generator answers, after 0 s: GET {url}/info")
+    assert "Start the server, correct the address" in said
+    assert not (tmp_path / "run").exists()
 
 
 async def test_who_is_there_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:

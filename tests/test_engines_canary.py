@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
 
-from synthesis.engine import Reply, Request
+from synthesis.engine import Engine, Reply, Request
 from synthesis.engines.canary import HARMLESS, Canary
 from synthesis.engines.retry import Backoff, Retrying
 from synthesis.engines.scripted import Line, Scripted
@@ -23,14 +24,18 @@ from synthesis.errors import (
     Unavailable,
 )
 
-QUICK = Backoff(retries=2, first=0.001, longest=0.002)
+QUICK = Backoff(retries=2, first=0.001, longest=0.002, patience=0.1)
 POISON = Request("saying", 5, prompt="poison")
 FINE = Request("saying", 5, prompt="fine")
 
 
 def stack(reply: Callable[[Request], Line]) -> tuple[Canary, Scripted]:
     script = Scripted(reply)
-    return Canary(Retrying(script, QUICK)), script
+    return over(script), script
+
+
+def over(engine: Engine) -> Canary:
+    return Canary(Retrying(engine, QUICK), engine, QUICK)
 
 
 def canaries(script: Scripted) -> list[Request]:
@@ -51,14 +56,43 @@ async def test_a_request_that_fails_where_a_plain_one_does_not_costs_itself(
     assert (await engine(FINE)).text == "hello"
 
 
-@pytest.mark.parametrize("error", [Unavailable("500"), Barred("402: no credit")])
-async def test_where_nothing_is_answered_the_run_stops(error: EngineError) -> None:
-    engine, script = stack(lambda _: error)
-    with pytest.raises(
-        Outage, match=rf"{error}.*; nor is anything else answered: {error}.*start the same command again"
-    ):
+async def test_where_nothing_is_answered_for_longer_than_patience_the_run_stops() -> None:
+    engine, script = stack(lambda _: Unavailable("500"))
+    with pytest.raises(Outage, match=r"500 .*; nor was anything else answered since\. .*start the same command again"):
         await engine(POISON)
-    assert len(canaries(script)) in (1, 3)
+    assert len(canaries(script)) > 5
+
+
+async def test_where_nobody_gets_through_the_run_stops_at_once() -> None:
+    engine, script = stack(lambda _: Barred("402: no credit"))
+    with pytest.raises(Outage, match=r"no credit; nor is anything else answered: 402: no credit\."):
+        await engine(POISON)
+    assert [request.stage for request in script.requests] == ["saying", "canary"]
+
+
+async def test_a_request_that_failed_in_an_outage_gets_another_round() -> None:
+    faults = iter([Unavailable("502")] * 12)
+    engine, script = stack(lambda _: next(faults, "hello"))
+    assert (await engine(FINE)).text == "hello"
+    assert len(script.requests) == 14
+
+
+async def test_whoever_failed_in_the_same_outage_gets_one_as_well() -> None:
+    faults = iter([Unavailable("502")] * 30)
+    engine, _ = stack(lambda _: next(faults, "hello"))
+    replies = await asyncio.gather(*(engine(Request("saying", 5, prompt=str(number))) for number in range(5)))
+    assert {reply.text for reply in replies} == {"hello"}
+
+
+async def test_there_is_one_more_round_only() -> None:
+    def reply(request: Request) -> Line:
+        return next(sung) if request.stage == "canary" else Unavailable("500")
+
+    sung = itertools.cycle([Unavailable("500"), "hello"])
+    engine, script = stack(reply)
+    with pytest.raises(Quarantined):
+        await engine(POISON)
+    assert [request.stage for request in script.requests].count("saying") == 6
 
 
 async def test_while_others_are_answered_nothing_else_is_asked() -> None:
@@ -94,7 +128,7 @@ async def test_replies_from_before_the_first_fault_prove_nothing_either() -> Non
         await release.wait()
         raise Unavailable("500")
 
-    engine = Canary(Retrying(reply, QUICK))
+    engine = over(reply)
     failing = asyncio.create_task(engine(POISON))
     await asyncio.sleep(0.001)
     await engine(FINE)
@@ -158,7 +192,7 @@ async def test_a_key_that_is_refused_from_the_start_is_the_users_mistake() -> No
 
 async def test_a_key_that_was_good_before_is_an_outage() -> None:
     lines: list[Line] = [Reply("hello", "eos_token", 1, 1), KeyRefused("401: set TGI_API_KEY")]
-    engine = Canary(Retrying(Scripted(lines), QUICK))
+    engine = over(Scripted(lines))
     await engine(FINE)
-    with pytest.raises(Outage, match="401: set TGI_API_KEY; which was good before"):
+    with pytest.raises(Outage, match="401: set TGI_API_KEY; others were let in before"):
         await engine(FINE)

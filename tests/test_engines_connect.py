@@ -178,12 +178,19 @@ async def test_retries_are_bounded_over_http() -> None:
 
 
 async def test_where_nothing_is_answered_no_request_is_to_blame() -> None:
+    asked = Request(stage="t", prompt="x", max_new_tokens=5)
     async with (
-        FakeTgi(faults=[Fault(status=424)] * 6) as server,
+        FakeTgi(faults=[Fault(status=502)] * 12) as server,
         connect(server.url, environ=NONE, backoff=QUICK) as (engine, _),
     ):
-        with pytest.raises(Outage, match=r"424.*nor is anything else answered.*start the same command again"):
-            await engine(Request(stage="t", prompt="x", max_new_tokens=5))
+        assert (await engine(asked)).text, "the outage was waited for"
+    impatient = dataclasses.replace(QUICK, patience=0.1)
+    async with (
+        FakeTgi(faults=[Fault(status=424)] * 10_000) as server,
+        connect(server.url, environ=NONE, backoff=impatient) as (engine, _),
+    ):
+        with pytest.raises(Outage, match=r"424.*nor (is|was) anything else answered.*start the same command again"):
+            await engine(asked)
 
 
 # Keys.
@@ -235,6 +242,21 @@ def test_addresses_with_secrets_or_without_scheme_are_refused(url: str) -> None:
     with pytest.raises(UserError, match="endpoint") as caught:
         base_url(url)
     assert "pa55" not in str(caught.value) or url == "host/pa55"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1", "http://[zz]:80", "http://a..b", "http://a:99999", "http://a:b", "http://a b", "a:pa55@host"],
+)
+def test_addresses_that_nobody_can_have_are_refused_at_once(url: str) -> None:
+    with pytest.raises(UserError, match="endpoint") as caught:
+        base_url(url)
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:80", "https://bücher.example/tgi", "http://a_b.c:1", "http://10.0.0.1"])
+def test_addresses_that_somebody_may_have_are_taken(url: str) -> None:
+    assert base_url(url + "/v1") == url
 
 
 async def test_a_key_leaves_no_trace(tmp_path: os.PathLike[str], caplog: pytest.LogCaptureFixture) -> None:

@@ -233,6 +233,21 @@ async def test_what_fails_everywhere_is_given_back_after_one_try_each() -> None:
         assert [len(shop.asked) for shop in shops] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("error", [Barred("402"), KeyRefused("401")])
+async def test_where_all_let_nobody_in_waiting_is_no_use(error: Exception) -> None:
+    shops = Shop("a"), Shop("b")
+    for shop in shops:
+        shop.error, shop.well = error, True
+    async with pool_of(*shops, faults=2, patience=1000.0) as pool, asyncio.timeout(5):
+        for n in range(2):
+            with pytest.raises(type(error)):
+                await pool(number(n))
+        assert pool.healthy == []
+        told = rf"no endpoint lets anybody in\. a: {error}; b: {error}\. .*start the same command again"
+        with pytest.raises(Outage, match=told):
+            await pool(number("next"))
+
+
 # ---- endpoints that ask for time ------------------------------------------------------------------------------------
 
 
@@ -297,6 +312,21 @@ async def test_one_that_is_always_told_to_wait_while_others_are_answered_is_give
             await pool(number("other"))
         with pytest.raises(Quarantined, match="too large"):
             await poison
+
+
+async def test_one_that_is_refused_all_alone_is_given_up_soon() -> None:
+    class Stubborn(Shop):
+        async def __call__(self, request: Request) -> Reply:
+            await super().__call__(request)
+            raise Unreachable("refused everything for 5 s") from Overloaded("too large")
+
+    shop = Stubborn("only")
+    shop.well = True
+    shop.seconds = 0.05  # so that patience is over before the refusals are enough
+    async with pool_of(shop, patience=0.2) as pool, asyncio.timeout(10):
+        with pytest.raises(Overloaded, match="too large"):
+            await pool(number(1))
+    assert len([request for request in shop.asked if request == number(1)]) == 5
 
 
 async def test_waiting_for_a_time_that_was_named_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -199,7 +199,8 @@ EMPTY: dict[str, Any] = {}
         (Fault(status=422, body="Failed to deserialize the JSON body: missing field `inputs`"), RequestRefused),
         (Fault(status=422, body={"error": "Input validation error: x", "error_type": "validation"}), RequestRefused),
         (Fault(status=422, body={"error": "grammar is not supported", "error_type": "validation"}), Unsupported),
-        (Fault(status=302, headers={"Location": "https://elsewhere.example/generate?t=1"}), RequestRefused),
+        (Fault(status=302, headers={"Location": "https://elsewhere.example/generate?t=1"}), Barred),
+        (Fault(status=204), Barred),
         (Fault(status=408), Unavailable),
         (
             Fault(status=424, body={"error": "Request failed during generation", "error_type": "generation"}),
@@ -245,6 +246,8 @@ async def test_what_does_not_fit_is_context_overflow(
         ("7", 7.0, 7.0),
         ("soon", None, None),
         ("", None, None),
+        ("9" * 400, None, None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None, None),
         (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000.0, 3600.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0, 0.0),
     ],

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from synthesis.errors import StorageError, UserError
 from synthesis.outcomes import Writer
 from synthesis.storage import dump
-from synthesis.under_way import Lines, files
+from synthesis.under_way import Lines, check_free, files
 from tests.under_way_worker import line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -197,3 +197,14 @@ def test_a_second_process_is_told_and_spoils_nothing(tmp_path: Path) -> None:
     assert path.read_text() == "".join(dump(each) + "\n" for each in rows.values())
     with pytest.raises(UserError, match="another process"), Writer(path):
         pass
+
+
+def test_what_is_under_way_is_not_free(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    check_free(path)
+    with Writer(path) as writer:
+        with pytest.raises(UserError, match=r"rows\.jsonl: another process is at work on it"):
+            check_free(path)
+        for place in range(TOTAL):
+            writer.add(place, row(place))
+    check_free(path)

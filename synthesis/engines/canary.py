@@ -1,8 +1,9 @@
 """Canary: whose fault is it when a request fails for good? Something harmless is asked, and the answer tells.
 
-While others are answered, it is the request's. Where nobody else was, something that was answered before goes the same
-way once more. If that is answered, one row pays for one request. If not, no row should pay: the run stops, to go on
-when it is started again.
+While others are answered, it is the request's. Where nobody was, something that was answered before goes the same way
+once more. If that is answered, one row pays for one request. If it is only answered later, the request failed because
+everything did, and gets another round. If it is never answered, no row should pay: the run stops, to go on when it is
+started again.
 """
 
 from __future__ import annotations
@@ -12,49 +13,78 @@ import dataclasses
 import time
 
 from synthesis.engine import Engine, Reply, Request
-from synthesis.errors import Barred, EngineError, KeyRefused, Outage, Quarantined, RequestRefused
+from synthesis.engines.retry import Backoff
+from synthesis.errors import (
+    Barred,
+    EngineError,
+    KeyRefused,
+    Outage,
+    Overloaded,
+    Quarantined,
+    RequestRefused,
+    Unavailable,
+)
 
 HARMLESS = "Say hello."
 _TOKENS = 8
 
 
 class Canary:
-    """An engine around another that retries: raises Outage where requests fail because all do."""
+    """An engine around `retrying`, which asks `engine` again and again: tells failing requests from outages."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, retrying: Engine, engine: Engine, backoff: Backoff | None = None) -> None:
+        self._retrying, self._engine = retrying, engine
+        self._patience = (backoff or Backoff()).patience
         self._answered: dict[str, tuple[float, Request]] = {}  # when each role last got a reply, and to what
+        self._back: dict[str, float] = {}  # when each role's last outage ended
         self._turn = asyncio.Lock()
 
     async def __call__(self, request: Request) -> Reply:
-        """Raises Outage when nothing else is answered either or a key is refused that was good before, and what the
-        engine raises."""
-        begun = time.monotonic()
-        try:
-            reply = await self._engine(request)
-        except KeyRefused as error:
-            if request.role in self._answered:
-                raise _outage(error, "which was good before") from error
-            raise
-        except (Quarantined, Barred) as error:
-            await self._doubt(request, error, error.since if isinstance(error, Quarantined) else begun)
-            raise
-        self._answered[request.role] = time.monotonic(), request
-        return reply
-
-    async def _doubt(self, request: Request, error: EngineError, since: float) -> None:
-        """Returns if it is the request's fault alone. One asks for all that fail at the same time."""
-        async with self._turn:
-            when, sample = self._answered.get(request.role, (0.0, None))
-            if when > since:
-                return
+        """Raises Outage when nothing else is answered either, for as long as there is patience, or when a key is
+        refused that was good before; and what `retrying` raises."""
+        for last in (False, True):
+            begun = time.monotonic()
             try:
-                await self._engine(harmless(request, sample))
-            except (Quarantined, Barred, KeyRefused) as other:
-                raise _outage(error, f"nor is anything else answered: {other}") from error
-            except RequestRefused:
-                pass  # it looks at what it is asked: it is well
-            self._answered[request.role] = time.monotonic(), sample or harmless(request)
+                reply = await self._retrying(request)
+            except KeyRefused as error:
+                if request.role in self._answered:
+                    raise _outage(error, "others were let in before") from error
+                raise
+            except (Quarantined, Barred) as error:
+                since = error.since if isinstance(error, Quarantined) else begun
+                if not await self._was_outage(request, error, since) or last:
+                    raise
+            else:
+                self._answered[request.role] = time.monotonic(), request
+                return reply
+        raise AssertionError("the last round returns or raises")
+
+    async def _was_outage(self, request: Request, error: EngineError, since: float) -> bool:
+        """Whether nothing was answered since then and now is; returns when it is. One asks for all that fail."""
+        async with self._turn:
+            if self._back.get(request.role, 0.0) > since:
+                return True
+            when, sample = self._answered.get(request.role, (0.0, None))
+            if when > since or await self._answers(self._engine, harmless(request, sample), error):
+                return False
+            while not await self._answers(self._retrying, harmless(request, sample), error):
+                if time.monotonic() - since >= self._patience:
+                    raise _outage(error, "nor was anything else answered since")
+            self._back[request.role] = time.monotonic()
+            return True
+
+    async def _answers(self, engine: Engine, sample: Request, error: EngineError) -> bool:
+        """Whether `engine` answers. Raises Outage where asking again is no use."""
+        try:
+            await engine(sample)
+        except (Outage, Barred, KeyRefused) as other:
+            raise _outage(error, f"nor is anything else answered: {other}") from error
+        except (Overloaded, Unavailable, Quarantined):
+            return False
+        except RequestRefused:
+            pass  # it looks at what it is asked: it is well
+        self._answered[sample.role] = time.monotonic(), sample
+        return True
 
 
 def harmless(request: Request, sample: Request | None = None) -> Request:

@@ -94,7 +94,7 @@ async def connect_roles(
                 if url in absent:
                     pool.exclude(url, absent[url])
         engine = Roles({role: pools[each] for role, each in named.items()})
-        yield Canary(Retrying(engine, backoff, models_of(infos))), infos
+        yield Canary(Retrying(engine, backoff, models_of(infos)), engine, backoff), infos
 
 
 def _model(given: str | Mapping[str, str | None] | None, role: str) -> str | None:

@@ -26,6 +26,7 @@ from synthesis.errors import (
     UserError,
 )
 
+_DIGITS = 16  # more seconds than that are no time
 _SHOWN = 400  # characters of the server's words in a message
 _OVERFLOW = re.compile(
     r"`inputs` must have less than|`inputs` tokens \+ `max_new_tokens` must be|maximum context length"
@@ -49,9 +50,11 @@ def failure(where: str, status: int, headers: Mapping[str, str], text: str, key:
         return Overloaded(f"{told}: the endpoint takes no more just now", retry_after(headers))
     if status == 408 or status == 424 or status >= 500:
         return Unavailable(told)
-    if status < 400:
+    if status < 300:
+        return Barred(f"{told}: expected 200; another kind of server, or a proxy in its place")
+    if status < 400:  # a proxy that wants a login does this to everybody, even in the middle of a run
         place = shown(headers.get("Location", "nowhere").split("?")[0], key)
-        return RequestRefused(f"{told}: redirects to {place}; keys follow no redirect, so name the final address")
+        return Barred(f"{told}: redirects to {place}; keys follow no redirect, so name the final address")
     return _refusal(status, told, kind, said)
 
 
@@ -106,10 +109,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None if absent or unreadable."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
-        return float(value)
+        return float(value) if len(value) < _DIGITS else None
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for years and zones beyond any calendar
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -144,6 +144,7 @@ class Endpoint:
         return event
 
 
+_ADDRESS = "http://HOST[:PORT][/PATH] or https://..."
 _WRONG_SERVER = "another kind of server, or a proxy's page in its place"
 
 
@@ -152,10 +153,19 @@ def base_url(url: str) -> str:
 
     Raises UserError for anything else, above all for user names, passwords and queries: those hold secrets.
     """
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and _is_name(parts.hostname or "") and parts.port != 0
+    except ValueError as error:
+        raise UserError(f"endpoint: not an address ({error}); expected {_ADDRESS}") from None
+    if "@" in url or parts.query or parts.fragment:
         raise UserError("endpoint: the address holds a user name, password or query; put the key into TGI_API_KEY")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"endpoint {url!r}: expected http://HOST[:PORT][/PATH] or https://...")
+    if not named:
+        raise UserError(f"endpoint {url!r}: expected {_ADDRESS}")
     path = parts.path.rstrip("/").removesuffix("/generate").removesuffix("/v1").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _is_name(host: str) -> bool:
+    """Whether it could be looked up. Raises ValueError for empty or too long parts between dots."""
+    return bool(host.encode("idna")) and not any(mark.isspace() for mark in host)

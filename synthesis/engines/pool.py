@@ -39,6 +39,7 @@ FAULTS = 10
 TELL_SECONDS = 10.0
 _CHECKS = 3  # so many in a row must fail before an endpoint counts as gone that only said nothing
 _CONVERSATIONS = 65_536  # remembered; the one that was quiet for longest is forgotten
+_ALONE = 10  # what a refusal counts for when nobody else is there for whom it could have been
 _LOOK_SECONDS = 5.0  # from one look at an endpoint that is out to the next, at most
 
 
@@ -84,6 +85,7 @@ class _Place:
         self.heard = 0.0  # when something came from there, or was first sent
         self.faults = self.failed_probes = 0
         self.error = "not asked yet"
+        self.barred = False  # nor is something harmless let in: waiting does not help
         self.left_alone_until = 0.0  # as was told to the user
         self.probing: asyncio.Task[None] | None = None
         self.checking: asyncio.Task[None] | None = None
@@ -164,7 +166,7 @@ class Pool:
             except Unreachable as error:
                 if isinstance(error.__cause__, Overloaded):  # refused, and perhaps not for others
                     refusals = refusals or Refusals(self._backoff)
-                    if refusals.add(self._replies):
+                    if refusals.add(self._replies, 1 if self._busy else _ALONE):
                         raise error.__cause__ from None
             except Overloaded as error:
                 refusals = refusals or Refusals(self._backoff)
@@ -226,6 +228,11 @@ class Pool:
                 self._homes.popitem(last=False)
         return home
 
+    @property
+    def _busy(self) -> bool:
+        """Whether there is any request that is sent, or waits for an endpoint."""
+        return self._waiting > 0 or any(place.here for place in self._places)
+
     # ---- how the endpoints do ---------------------------------------------------------------------------------------
 
     def _good(self, place: _Place) -> None:
@@ -250,7 +257,7 @@ class Pool:
         if place.out:
             return
         _LOG.warning("endpoint %s is taken out: %s", place.member.url, error)
-        place.out, place.faults, place.error = True, 0, str(error)
+        place.out, place.barred, place.faults, place.error = True, False, 0, str(error)
         place.member.restart(Unreachable(f"{place.member.url} was taken out: {error}"))
         if place.probing is None or place.probing.done():
             place.probing = asyncio.create_task(self._look(place))
@@ -266,7 +273,9 @@ class Pool:
                 await self._try(place)
             except ParleyError as error:
                 place.failed_probes += 1
-                place.error = str(error)
+                place.error, place.barred = str(error), isinstance(error, (Barred, KeyRefused))
+                if place.barred:
+                    self._announce()
                 asked = (error.retry_after or 0.0) if isinstance(error, Overloaded) else 0.0
             else:
                 self._good(place)
@@ -351,6 +360,8 @@ class Pool:
             self._gone_since = self._told = now
         left = self._gone_since + self._patience - now
         back = min(0.0 if place.out else place.member.held_until - now for place in self._places)
+        if all(place.out and place.barred for place in self._places):
+            raise self._outage("no endpoint lets anybody in")
         if left <= 0:
             raise self._outage(f"no endpoint came back in {self._patience:.0f} s")
         if back > left and not any(place.here for place in self._places):

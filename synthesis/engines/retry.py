@@ -54,9 +54,9 @@ class Refusals:
         self._replies = -1
         self._since = clock()
 
-    def add(self, replies: int) -> bool:
-        """One more, after so many replies to all; whether to give the request up."""
-        self.passed_over += replies != self._replies
+    def add(self, replies: int, weight: int = 1) -> bool:
+        """One more, after so many replies to all; whether to give the request up. `weight`: what it counts for."""
+        self.passed_over += weight * (replies != self._replies)
         self._replies = replies
         long = self._clock() - self._since >= self._backoff.patience
         return long and self.passed_over > self._backoff.busy_retries

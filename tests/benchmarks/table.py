@@ -95,7 +95,6 @@ WORKS = (
         199,
         fire.outage,
         " requests",
-        once=True,
     ),
     Work(
         "memory",
@@ -104,7 +103,6 @@ WORKS = (
         50,
         load.memory,
         " MiB",
-        once=True,
     ),
     Work(
         "journal",

@@ -35,6 +35,7 @@ FAULTS: Mapping[str, Fault] = {
     "too many": Fault(status=429, headers={"Retry-After": "1"}),
     "too many for an hour": Fault(status=429, headers={"Retry-After": "3600"}),
     "key refused": Fault(status=401),
+    "login wanted": Fault(status=302, headers={"Location": "https://login.example/?back=1"}),
     "no credit": Fault(status=402, body={"error": {"message": "no credit left"}}),
 }
 

@@ -261,6 +261,13 @@ async def test_an_outage_is_waited_out(tmp_path: Path, kind: str) -> None:
     assert server.answered.total() <= 2 * N + 2, "and something harmless, to see whether it is back"
 
 
+async def test_an_outage_that_takes_longer_than_all_tries_of_a_request_costs_no_row(tmp_path: Path) -> None:
+    async with Chaos(Trouble(outage=(25, 0.5, "gateway error"))) as server:
+        facts = await ran(tmp_path / "run", server.url, in_flight=1)
+    assert whole(facts)["kept"] == N
+    assert made(tmp_path / "run") == made(await quiet(tmp_path))
+
+
 async def test_a_server_that_is_restarted_is_waited_for(tmp_path: Path, unused_tcp_port: int) -> None:
     first = Chaos(port=unused_tcp_port)
     await first.__aenter__()
@@ -307,10 +314,10 @@ async def test_one_of_two_dies_without_a_trace(tmp_path: Path) -> None:
     assert stays.answered.total() + dies.answered.total() <= 2 * N + 1 + IN_FLIGHT
 
 
-@pytest.mark.parametrize("kind", ["key refused", "no credit"])
+@pytest.mark.parametrize("kind", ["key refused", "no credit", "login wanted"])
 async def test_an_endpoint_that_lets_nobody_in_any_more_stops_the_run(tmp_path: Path, kind: str) -> None:
     async with Chaos(Trouble(outage=(25, 60.0, kind))) as server:
-        with pytest.raises(Outage, match=r"40[12].*start the same command again"):
+        with pytest.raises(Outage, match=r"(40[12]|302).*start the same command again"):
             await ran(tmp_path / "run", server.url)
         assert server.wasted <= 4 * IN_FLIGHT, "replies that come late do not hide it for long"
     assert not (tmp_path / "run/failed.jsonl").exists(), "and costs no row"
