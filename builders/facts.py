@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -13,6 +13,7 @@ from builders.dialogues import SHARES, Column, DialogueBuilder, Run, split_of
 from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import BuildError
+from synthesis.metrics.compression import Compression
 from synthesis.metrics.lexical import Lexical
 from synthesis.metrics.persona import PersonaUse
 from synthesis.metrics.variety import Openings, Repetition
@@ -73,11 +74,12 @@ class Reference:
         """What `dialogue_files` takes as a source. Raises UserError for what it cannot read."""
         dialogues = Dialogues(source)
         local = Path(source).exists() or Path(source.partition(":")[0]).exists()
-        return cls(PurePath(source).name if local else source, _numbers(dialogues.texts(), dialogues))
+        return cls(PurePath(source).name if local else source, _numbers(dialogues.texts(), lambda: dialogues))
 
 
-def _numbers(texts: Iterable[Sequence[str]], dialogues: Iterable[Dialogue]) -> dict[str, float]:
-    return counted((Lexical(), Repetition(), Openings()), texts) | PersonaUse()(dialogues)
+def _numbers(texts: Iterable[Sequence[str]], dialogues: Callable[[], Iterable[Dialogue]]) -> dict[str, float]:
+    counts = counted((Lexical(), Repetition(), Openings()), texts)
+    return counts | Compression()(dialogues()) | PersonaUse()(dialogues())
 
 
 def survey(run: Run, builder: DialogueBuilder) -> Survey:
@@ -126,7 +128,7 @@ def _shared(run: Run, builder: DialogueBuilder, splits: Mapping[str, str]) -> di
 
 
 _NOT_SAID = ("seconds", "metrics")
-"""Of the last process alone, and what stands among the statistics. A replay changes nothing that the card says."""
+"""Of the last process alone, and what the statistics say of all dialogues. A replay changes nothing on the card."""
 
 
 def facts(
@@ -143,18 +145,17 @@ def facts(
     said = {key: public(value) for key, value in run.facts.items() if key not in _NOT_SAID}
     said["contests"] = contests(run.facts)
     said["versions"] |= {"datasets": version("datasets")}
-    numbers = {**_numbers(texts_of(run.dialogues()), run.dialogues()), **seen.shared}
+    numbers = {**_numbers(texts_of(run.dialogues()), run.dialogues), **seen.shared}
     about = {
         **Lexical.about,
         **Repetition.about,
         **Openings.about,
+        **Compression.about,
         **PersonaUse.about,
         "eval_attributes_in_train": "attributes of validation and test that also occur in train; 0 to 1",
         "eval_turns_in_train": f"turns of validation and test, of {_RECURRING_WORDS} words or more, that occur "
         "verbatim in train; 0 to 1, lower is better",
     }
-    measured = run.facts.get("metrics") or {}
-    shown = numbers | {key: value for key, value in measured.items() if key not in numbers}
     return {
         "pretty_name": builder.pretty_name,
         "repo": repo,
@@ -176,10 +177,10 @@ def facts(
             {
                 "name": key,
                 "value": value,
-                "meaning": about.get(key, "measured by the run"),
+                "meaning": about[key],
                 "reference": reference.numbers.get(key) if reference else None,
             }
-            for key, value in shown.items()
+            for key, value in numbers.items()
             if not key.startswith(tuple(SPREADS))
         ],
         "figures": dict(figures),

@@ -12,15 +12,17 @@ from typing import Any, ClassVar
 
 import pytest
 
-from synthesis.dialogue import Dialogue
+from synthesis.dialogue import Dialogue, Turn, to_json
 from synthesis.dialogue_files import Dialogues
 from synthesis.dialogue_forms import SPC_COLUMNS
 from synthesis.engine import Engine, Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import Unsupported, UserError
+from synthesis.glance import glance
 from synthesis.measure import Chosen, about, chosen, fields, kinds, measured, page
 from synthesis.metrics.__main__ import _engine, main
 from synthesis.metrics.lexical import Lexical
+from synthesis.storage import write_jsonl
 from tests.fake_tgi import FakeTgi
 from tests.readme_tree import ROOT
 
@@ -189,3 +191,20 @@ def test_the_page_of_one_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.startswith("## self-bleu\n")
     assert "| `self_bleu` |" in said
     assert "lexical" not in said
+
+
+# ---- run.json -------------------------------------------------------------------------------------------------------
+
+
+def test_a_glance_sees_some_of_what_was_kept_whatever_its_order(tmp_path: Path) -> None:
+    made = [Dialogue(f"d{at}", (Turn("A", f"I have {at} dogs"), Turn("B", "So"))) for at in range(30)]
+    for folder, rows in (("one", made), ("other", made[::-1]), ("none", [])):
+        (tmp_path / folder).mkdir()
+        write_jsonl(tmp_path / folder / "dialogues.jsonl", map(to_json, rows))
+    found = glance(tmp_path / "one", 10)
+    assert (found["dialogues"], found["turns"], found["words"]) == (10, 20, 50)
+    assert glance(tmp_path / "other", 10) == found
+    whole = glance(tmp_path / "one")
+    assert (whole["dialogues"], whole["vocabulary"], whole["closing_variety"]) == (30, 34, 1 / 30)
+    assert whole["compression_ratio"] > 1
+    assert glance(tmp_path / "none") == {}
