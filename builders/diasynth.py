@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 
 from datasets import List, Value
 
+from builders import provenance
 from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row
-from synthesis.dialogue import Dialogue, Origin, messages
+from synthesis.dialogue import Dialogue, messages
 from synthesis.errors import BuildError
 
 TEXT, TEXTS = Value("string"), List(Value("string"))
@@ -45,14 +45,7 @@ DEFAULT = {
     "reasoning": Column(TEXT, "the chain of thought before the dialogue; null in a run without"),
     "few_shots": Column(TEXTS, "ids of the example dialogues in the prompt"),
     "notes": Column(TEXTS, "`either speaker may be either persona`: no persona was given to a speaker"),
-    "preset": Column(TEXT, "preset of the recipe's settings"),
-    "model": Column(TEXT, "generator"),
-    "model_revision": Column(TEXT, "revision of the generator; null where the server names none"),
-    "prompts": Column(TEXT, "first 16 hex digits of the SHA-256 over the recipe's prompts"),
-    "seed": Column(Value("int64"), "seed of the run"),
-    "requests": Column(Value("int32"), "requests made for this dialogue and its summary"),
-    "tokens_in": Column(Value("int64"), "prompt tokens of those requests"),
-    "tokens_out": Column(Value("int64"), "generated tokens of those requests"),
+    **provenance.COLUMNS,
 }
 
 CHAT = {
@@ -71,7 +64,8 @@ SUMMED_UP = {
 
 def dialogues(dialogue: Dialogue) -> Iterator[Row]:
     """The `default` row of a dialogue."""
-    origin = _origin(dialogue)
+    made = provenance.cells(dialogue)
+    _check(dialogue)
     first, second = _personas(dialogue)
     given = bool(dialogue.personas) and not dialogue.notes
     speakers = sorted(dialogue.speakers) if given else [None, None]
@@ -91,14 +85,7 @@ def dialogues(dialogue: Dialogue) -> Iterator[Row]:
         "reasoning": dialogue.reasoning,
         "few_shots": list(dialogue.exemplars),
         "notes": list(dialogue.notes),
-        "preset": origin.preset,
-        "model": PurePath(origin.model).name if origin.model.startswith("/") else origin.model,
-        "model_revision": origin.revision,
-        "prompts": origin.prompts,
-        "seed": origin.seed,
-        "requests": sum(stage.requests for stage in origin.stages),
-        "tokens_in": sum(stage.tokens_in for stage in origin.stages),
-        "tokens_out": sum(stage.tokens_out for stage in origin.stages),
+        **made,
     }
 
 
@@ -124,11 +111,9 @@ def summaries(dialogue: Dialogue) -> Iterator[Row]:
     }
 
 
-def _origin(dialogue: Dialogue) -> Origin:
-    if dialogue.origin is None or dialogue.summary is None:
-        lacks = "origin" if dialogue.origin is None else "summary"
-        raise BuildError(f"dialogue {dialogue.id} has no {lacks}: the run that wrote it did not finish its round")
-    return dialogue.origin
+def _check(dialogue: Dialogue) -> None:
+    if dialogue.summary is None:
+        raise BuildError(f"dialogue {dialogue.id} has no summary: the run that wrote it did not finish its round")
 
 
 def _personas(dialogue: Dialogue) -> tuple[str | None, str | None]:
