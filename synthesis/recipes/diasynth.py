@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from synthesis import characteristics, few_shots, seeds, topics
 from synthesis.asking import ask
-from synthesis.dialogue import Dialogue, Persona
+from synthesis.dialogue import UNASSIGNED, Dialogue, Persona
 from synthesis.encoder import OFFLINE
 from synthesis.engine import Engine, Message, Reply, Request
 from synthesis.errors import ContextOverflow, Unsupported, UserError
@@ -119,8 +119,6 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
 TOPICS = HERE / "diasynth_topics.txt"
-
-UNASSIGNED = "either speaker may be either persona"
 
 IMPROVED: dict[str, Any] = {
     "form": "json",
