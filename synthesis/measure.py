@@ -18,8 +18,8 @@ from typing import Any
 
 from synthesis.dialogue_files import Dialogues
 from synthesis.engine import Reply, Request
-from synthesis.errors import Failure, Quarantined, ReadingError, RequestRefused, Unsupported, UserError
-from synthesis.metric import averaged, scored
+from synthesis.errors import Failure, UserError
+from synthesis.metric import averaged, tried
 from synthesis.sample import drawn
 from synthesis.spoken import counted
 
@@ -141,17 +141,13 @@ async def measured(
     scorers = {name for name, metric in chosen.metrics.items() if _scores(type(metric))}
     asked = drawn(source, sample, seed) if scorers else []
     for name, metric in chosen.metrics.items():
-        try:
-            if name in scorers:
-                unread: list[ReadingError] = []
-                found |= averaged(await scored(metric, asked, unread=unread))
-                if unread:
-                    told = f"{len(unread)} of {len(asked)} dialogues could not be judged: {unread[0]}"
-                    failed[name] = ReadingError(told, unread[0].raw)
-            elif name not in counting:
-                found |= metric(source)
-        except (ReadingError, Unsupported, RequestRefused, Quarantined) as error:
-            failed[name] = error
+        if name in scorers:
+            scores, reason = await tried(metric, asked)
+            found |= averaged(scores)
+            if reason is not None:
+                failed[name] = reason
+        elif name not in counting:
+            found |= metric(source)
     return {number: value for number, value in found.items() if chosen.shows(number)}, failed
 
 

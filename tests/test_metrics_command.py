@@ -20,6 +20,7 @@ from synthesis.engines.scripted import Scripted
 from synthesis.errors import Unsupported, UserError
 from synthesis.measure import Chosen, about, chosen, fields, kinds, measured, page
 from synthesis.metrics.__main__ import _engine, main
+from synthesis.metrics.baselines import Baselines
 from synthesis.metrics.lexical import Lexical
 from tests.fake_tgi import FakeTgi
 from tests.readme_tree import ROOT
@@ -76,6 +77,8 @@ def test_json_says_how_the_source_was_read(tmp_path: Path, capsys: pytest.Captur
         (["--about", "nothing"], "no metric or number 'nothing'"),
         (["{small}", "--journal", "j.sqlite"], "--journal and --model go with --endpoint URL"),
         (["nowhere.jsonl"], r"nowhere\.jsonl: no such file"),
+        (["{small}", "--human", "h.jsonl"], "--human FILE brings its own dialogues; leave out SOURCE"),
+        (["--human", "h.jsonl", "--only", "distinct_2"], "lexical says nothing of a single dialogue"),
     ],
 )
 def test_mistakes_of_the_user(
@@ -85,6 +88,19 @@ def test_mistakes_of_the_user(
     said = capsys.readouterr()
     assert not said.out
     assert re.search(says, said.err)
+
+
+def test_people_are_asked_about_the_numbers_that_were_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "human.jsonl"
+    turns = [{"speaker": "a", "text": "Hi"}]
+    path.write_text(
+        "".join(json.dumps({"id": str(at), "turns": turns, "scores": {"x": at}}) + "\n" for at in range(3))
+    )
+    assert main(["--human", str(path), "--only", "document_overlap", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["metric"] for row in found["rows"]} == {*Baselines.about, "document_overlap"}
 
 
 # ---- what needs an engine -------------------------------------------------------------------------------------------
