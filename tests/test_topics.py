@@ -216,9 +216,9 @@ def test_few_shots_in_the_wrong_form(tmp_path: Path, rows: list[Any], says: str)
 
 
 def test_few_shots_in_the_wrong_kind_of_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"expected a \.jsonl, \.csv or \.json file"):
+    with pytest.raises(UserError, match=r"expected a \.jsonl, \.json or \.csv file"):
         few_shots.load(written(tmp_path / "a.txt", ROW))
-    with pytest.raises(UserError, match="expected a list of objects, got dict"):
+    with pytest.raises(UserError, match="got dict, expected a list of rows"):
         few_shots.load(written(tmp_path / "a.json", ROW))
 
 
