@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from builders.diasynth import SHAPED, chats, dialogues, summaries
+from builders.facts import _sample
 from synthesis import characteristics, few_shots, topics
 from synthesis.dialogue import UNASSIGNED, Dialogue, from_json
 from synthesis.dialogue_forms import TABLES, form_of
@@ -436,6 +437,7 @@ async def test_rows_of_the_ablations(tmp_path: Path) -> None:
     (found, *_), _, _ = await made(planned(recipe("paper"), tmp_path / "a", preset="paper"))
     (row,) = dialogues(found)
     assert (row["speaker_1"], row["notes"], row["formality"]) == (None, [UNASSIGNED], None)
+    assert [told["speaker"] for told in _sample(found)["personas"]] == [persona.id for persona in found.personas]
     assert form_of(row, "row", TABLES).read(row, "x", "row").dialogue.profiles == {}
     assert all(found.personas[1].traits[0] in each["messages"][0]["content"] for each in chats(found))
     (found, *_), _, _ = await made(planned(recipe(personas="false", subtopics="false"), tmp_path / "b"))
