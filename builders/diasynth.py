@@ -73,7 +73,7 @@ def dialogues(dialogue: Dialogue) -> Iterator[Row]:
     """The `default` row of a dialogue."""
     origin = _origin(dialogue)
     first, second = _personas(dialogue)
-    speakers = list(dialogue.profiles) or [None, None]
+    speakers: list[str | None] = [*dialogue.profiles] or [None, None]
     shaped: Mapping[str, str] = dialogue.characteristics or {}
     yield {
         "id": dialogue.id,
