@@ -21,6 +21,7 @@ from synthesis.errors import Unsupported, UserError
 from synthesis.measure import Chosen, about, chosen, fields, kinds, measured, page
 from synthesis.metrics.__main__ import _engine, main
 from synthesis.metrics.baselines import Baselines
+from synthesis.metrics.fed import Fed
 from synthesis.metrics.lexical import Lexical
 from tests.fake_tgi import FakeTgi
 from tests.readme_tree import ROOT
@@ -174,6 +175,16 @@ def test_what_a_metric_needs_must_be_given() -> None:
 def test_only_the_numbers_that_were_named_are_shown() -> None:
     assert chosen(["distinct_2"], {}).numbers == {"distinct_2"}
     assert chosen(["lexical"], {}).numbers == Lexical.about.keys()
+
+
+def test_numbers_of_both_levels_can_be_named() -> None:
+    engine = Scripted([])
+    turn = {"engine": engine, "level": "turn"}
+    assert chosen(["fed_fluent"], turn).numbers == {"fed_fluent"}
+    assert chosen(["fed"], turn).numbers == Fed(engine, "turn").about.keys()
+    assert {"fed_fluent", "fed_coherent"} <= about(Fed).keys()
+    with pytest.raises(UserError, match="fed_fluent is a number of another --level"):
+        chosen(["fed_fluent"], {"engine": engine})
     assert chosen([], {}).shows("anything")
 
 
