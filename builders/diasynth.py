@@ -67,8 +67,7 @@ def dialogues(dialogue: Dialogue) -> Iterator[Row]:
     made = provenance.cells(dialogue)
     _check(dialogue)
     first, second = _personas(dialogue)
-    given = bool(dialogue.personas) and not dialogue.notes
-    speakers = sorted(dialogue.speakers) if given else [None, None]
+    speakers: list[str | None] = [*dialogue.profiles] or [None, None]
     shaped: Mapping[str, str] = dialogue.characteristics or {}
     yield {
         "id": dialogue.id,
@@ -131,7 +130,7 @@ def _scene(dialogue: Dialogue, side: int) -> str:
     """The system message of the first (0) or second (1) speaker's side."""
     people = _personas(dialogue)
     scene = f"You are in a conversation on {dialogue.subtopic or dialogue.topic}."
-    if people[side] is not None and not dialogue.notes:
+    if dialogue.profiles:
         scene += f" You are this person: {people[side]}"
     elif people[side] is not None:
         scene += f" The two who talk are these: {people[0]} {people[1]}"

@@ -241,8 +241,7 @@ def left_out(builder: DialogueBuilder, tables: Sequence[Table]) -> list[str]:
 
 
 def _sample(dialogue: Dialogue) -> dict[str, Any]:
-    speakers = sorted(dialogue.speakers)
-    named = speakers if len(speakers) == len(dialogue.personas) else [persona.id for persona in dialogue.personas]
+    named = list(dialogue.profiles) or [persona.id for persona in dialogue.personas]
     return {
         "id": dialogue.id,
         "split": "train",

@@ -17,6 +17,9 @@ from synthesis.errors import UserError
 
 Json = dict[str, Any]
 
+UNASSIGNED = "either speaker may be either persona"
+"""The note of a dialogue of which nobody knows whose personas are whose."""
+
 
 @dataclass(frozen=True, slots=True)
 class Persona:
@@ -117,6 +120,17 @@ class Dialogue:
     def speakers(self) -> tuple[str, ...]:
         """Speakers in order of first appearance."""
         return tuple(dict.fromkeys(turn.speaker for turn in self.turns))
+
+    @property
+    def profiles(self) -> dict[str, Persona]:
+        """Personas by speaker, in the order of the speakers' names.
+
+        Empty with another number of speakers than of personas, and where nobody knows whose they are.
+        """
+        speakers = sorted(self.speakers)
+        if len(speakers) != len(self.personas) or UNASSIGNED in self.notes:
+            return {}
+        return dict(zip(speakers, self.personas, strict=True))
 
     def text(self) -> str:
         """The transcript, one `speaker: utterance` a line."""

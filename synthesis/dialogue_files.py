@@ -18,7 +18,7 @@ from typing import Any
 from synthesis.dialogue import Dialogue
 from synthesis.dialogue_forms import ROWS, SPC_COLUMNS, TABLES, Form, Read, form_of
 from synthesis.errors import ReadingError, UserError
-from synthesis.storage import parse, read_csv, read_jsonl, read_text
+from synthesis.storage import read_rows
 
 __all__ = ["SPC_COLUMNS", "Dialogues", "Loaded", "load"]
 
@@ -90,30 +90,19 @@ class Dialogues:
 def _opened(source: str) -> tuple[Callable[[], Rows], tuple[Form, ...], str]:
     """How to read the rows of `source`, the forms they may have, and what their dialogues are named after."""
     path = Path(source)
-    kinds: Mapping[str, Callable[[], Rows]] = {
-        ".jsonl": lambda: read_jsonl(path, "dialogues"),
-        ".json": lambda: _json(path),
-        ".csv": lambda: read_csv(path, "dialogues"),
-        ".parquet": lambda: _parquet(path),
-    }
     suffix = path.suffix.lower()
-    if suffix in kinds and not path.is_dir():
-        return kinds[suffix], TABLES if suffix == ".parquet" else ROWS, path.stem
+    if suffix == ".parquet" and not path.is_dir():
+        return lambda: _parquet(path), TABLES, path.stem
+    if suffix in (".jsonl", ".json", ".csv") and not path.is_dir():
+        return lambda: read_rows(path, "dialogues"), ROWS, path.stem
     name, _, rest = source.partition(":")
     if not path.is_file() and (Path(name).is_dir() or _HUB_ID.fullmatch(name)):
         config, _, split = rest.partition(":")
         return lambda: _dataset(name, config or None, split or None), TABLES, Path(name).name
     raise UserError(
-        f"dialogues {source}: expected a {', '.join(kinds)} file, the folder of a dataset, or a Hub id such as "
-        "org/name:config:split"
+        f"dialogues {source}: expected a .jsonl, .json, .csv or .parquet file, the folder of a dataset, or a Hub id "
+        "such as org/name:config:split"
     )
-
-
-def _json(path: Path) -> Rows:
-    rows = parse(read_text(path, "dialogues"), str(path))
-    if not isinstance(rows, list):
-        raise UserError(f"dialogues {path}: got {type(rows).__name__}, expected a list of rows; JSON lines are .jsonl")
-    return ((f"{path}[{number}]", row) for number, row in enumerate(rows))
 
 
 def _parquet(path: Path) -> Rows:

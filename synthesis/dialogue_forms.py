@@ -81,7 +81,9 @@ def _table(row: Row, name: str, where: str) -> Read:
     personas = tuple(_persona(name, side, row[column], where) for side, column in enumerate(profiles, 1))
     topic = next((row[column] for column in _TOPICS if isinstance(row.get(column), str)), None)
     document = row.get("document")
-    return Read(Dialogue(_named(row, name), turns, personas, topic, document if isinstance(document, str) else None))
+    notes = tuple(row["notes"]) if isinstance(row.get("notes"), list) else ()
+    told = document if isinstance(document, str) else None
+    return Read(Dialogue(_named(row, name), turns, personas, topic, told, notes=notes))
 
 
 def _persona(name: str, side: int, traits: Any, where: str) -> Persona:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ from typing import Any
 from synthesis import reading
 from synthesis.dialogue import Dialogue
 from synthesis.errors import UserError
-from synthesis.storage import parse, read_csv, read_jsonl, read_text
+from synthesis.storage import read_rows
 from synthesis.words import words
 
 NUMBERED = ("#Person1#", "#Person2#")
@@ -46,7 +46,7 @@ def load(path: Path) -> FewShots:
     """
     found: dict[str, Dialogue] = {}
     others = 0
-    for number, (where, row) in enumerate(_rows(path), 1):
+    for number, (where, row) in enumerate(read_rows(path, "few-shots"), 1):
         dialogue = _dialogue(row, where, f"{path.stem}-{number}")
         if dialogue is None:
             others += 1
@@ -60,20 +60,6 @@ def load(path: Path) -> FewShots:
         log.info("few-shots: %d read, %d left out that are not of two speakers", len(found), others)
     ordered = sorted(found.values(), key=lambda each: (len(words(each.text())), each.id))
     return FewShots(tuple(ordered), all(set(each.speakers) == set(NUMBERED) for each in found.values()))
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        return read_jsonl(path, "few-shots")
-    if suffix == ".csv":
-        return iter(read_csv(path, "few-shots"))
-    if suffix != ".json":
-        raise UserError(f"few-shots {path}: expected a .jsonl, .csv or .json file")
-    rows = parse(read_text(path, "few-shots"), str(path))
-    if not isinstance(rows, list):
-        raise UserError(f"few-shots {path}: expected a list of objects, got {type(rows).__name__}; {EXPECTED}")
-    return ((f"{path}[{index}]", row) for index, row in enumerate(rows))
 
 
 def _dialogue(row: Any, where: str, id_: str) -> Dialogue | None:

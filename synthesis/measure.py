@@ -18,8 +18,8 @@ from typing import Any
 
 from synthesis.dialogue_files import Dialogues
 from synthesis.engine import Reply, Request
-from synthesis.errors import Failure, Quarantined, ReadingError, RequestRefused, Unsupported, UserError
-from synthesis.metric import averaged, scored
+from synthesis.errors import Failure, UserError
+from synthesis.metric import averaged, tried
 from synthesis.sample import drawn
 from synthesis.spoken import counted
 
@@ -64,11 +64,16 @@ def fields(kind: type[Any]) -> Mapping[str, bool]:
 
 
 def about(kind: type[Any]) -> Mapping[str, str]:
-    """What a metric says of its numbers; where that depends on its fields, as it comes."""
+    """What a metric says of its numbers at either level; where that depends on its other fields, as it comes."""
     said = inspect.getattr_static(kind, "about")
     if isinstance(said, Mapping):
         return said
-    told: Mapping[str, str] = kind(**{name: _nobody for name, needed in fields(kind).items() if needed}).about
+    given: dict[str, Any] = {name: _nobody for name, needed in fields(kind).items() if needed}
+    levels = ({"level": level} for level in ("dialogue", "turn")) if "level" in fields(kind) else ({},)
+    told: dict[str, str] = {}
+    for level in levels:
+        for number, meaning in kind(**given | level).about.items():
+            told.setdefault(number, meaning)
     return told
 
 
@@ -104,7 +109,10 @@ def chosen(only: Sequence[str], given: Mapping[str, Any]) -> Chosen:
             raise UserError(f"{name} needs {', '.join(_ASKED.get(each, each) for each in lacking)}")
     usual = {name: kind for name, kind in known.items() if not _lacking(kind, given) and WEIGHTS not in fields(kind)}
     made = {name: _made(kind, given) for name, kind in (named if only else usual).items()}
-    whole = {number for name in named if name in only for number in about(known[name])}
+    had = {number for metric in made.values() for number in metric.about}
+    if elsewhere := [name for name in only if name not in known and name not in had]:
+        raise UserError(f"{elsewhere[0]} is a number of another --level, turn or dialogue")
+    whole = {number for name in named if name in only for number in made[name].about}
     return Chosen(made, frozenset(whole | (set(only) - known.keys())) if only else None)
 
 
@@ -141,17 +149,13 @@ async def measured(
     scorers = {name for name, metric in chosen.metrics.items() if _scores(type(metric))}
     asked = drawn(source, sample, seed) if scorers else []
     for name, metric in chosen.metrics.items():
-        try:
-            if name in scorers:
-                unread: list[ReadingError] = []
-                found |= averaged(await scored(metric, asked, unread=unread))
-                if unread:
-                    told = f"{len(unread)} of {len(asked)} dialogues could not be judged: {unread[0]}"
-                    failed[name] = ReadingError(told, unread[0].raw)
-            elif name not in counting:
-                found |= metric(source)
-        except (ReadingError, Unsupported, RequestRefused, Quarantined) as error:
-            failed[name] = error
+        if name in scorers:
+            scores, reason = await tried(metric, asked)
+            found |= averaged(scores)
+            if reason is not None:
+                failed[name] = reason
+        elif name not in counting:
+            found |= metric(source)
     return {number: value for number, value in found.items() if chosen.shows(number)}, failed
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from synthesis.asking import together
 from synthesis.dialogue import Dialogue
-from synthesis.errors import ReadingError
+from synthesis.errors import Failure, Quarantined, ReadingError, RequestRefused, Unsupported
 
 Level = Literal["turn", "dialogue"]
 """What a number about one dialogue is about: its last turn in the light of those before, or all of it."""
@@ -47,18 +47,19 @@ class Scorer(Protocol):
 
 
 async def scored(
-    scorer: Scorer, dialogues: Iterable[Dialogue], at_a_time: int = 64, unread: list[ReadingError] | None = None
+    scorer: Scorer, dialogues: Iterable[Dialogue], at_a_time: int = 64, unread: list[Failure] | None = None
 ) -> list[dict[str, float]]:
     """What `scorer` says of each dialogue, in order; `at_a_time` of them side by side.
 
-    `unread`: takes the errors of verdicts that cannot be read, whose dialogues then have no numbers; without it the
-    first of them is raised. Raises EngineError in any case.
+    `unread`: takes the errors of verdicts that cannot be read and of requests that are refused or fail for good (a
+    dialogue beyond the context, say), whose dialogues then have no numbers; without it the first of them is raised.
+    Raises other EngineErrors in any case.
     """
 
     async def score(dialogue: Dialogue) -> dict[str, float]:
         try:
             return await scorer.score(dialogue)
-        except ReadingError as error:
+        except (ReadingError, RequestRefused, Quarantined) as error:
             if unread is None:
                 raise
             unread.append(error)
@@ -69,6 +70,20 @@ async def scored(
     while batch := list(itertools.islice(waiting, at_a_time)):
         found += await together(map(score, batch))
     return found
+
+
+async def tried(scorer: Scorer, dialogues: Sequence[Dialogue]) -> tuple[list[dict[str, float]], Failure | None]:
+    """What `scorer` says of each dialogue, and why of some, or of all, it has no numbers.
+
+    Raises EngineError for an endpoint that is gone.
+    """
+    unread: list[Failure] = []
+    try:
+        found = await scored(scorer, dialogues, unread=unread)
+    except Unsupported as error:
+        return [{} for _ in dialogues], error
+    told = f"{len(unread)} of {len(dialogues)} dialogues could not be judged: {unread[0]}" if unread else ""
+    return found, Failure(told) if told else None
 
 
 def averaged(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:

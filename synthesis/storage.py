@@ -128,6 +128,21 @@ def parse(line: str, where: str) -> Any:
         raise UserError(f"{where}: JSON beyond what can be read: {error}") from error
 
 
+def read_rows(path: Path, what: str) -> Iterator[tuple[str, Any]]:
+    """Place and value of each row of a .jsonl, .json (one list) or .csv file. Raises UserError for any other."""
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        return read_jsonl(path, what)
+    if suffix == ".csv":
+        return read_csv(path, what)
+    if suffix != ".json":
+        raise UserError(f"{what} {path}: expected a .jsonl, .json or .csv file")
+    rows = parse(read_text(path, what), str(path))
+    if not isinstance(rows, list):
+        raise UserError(f"{what} {path}: got {type(rows).__name__}, expected a list of rows; JSON lines are .jsonl")
+    return ((f"{path}[{number}]", row) for number, row in enumerate(rows))
+
+
 def read_csv(path: Path, what: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Place ("file:3", the row's last line) and cells of each row below the header, line breaks in cells included.
 

@@ -134,21 +134,30 @@ Branch = tuple[str, ...]
 def outline(path: Path, wanted: Sequence[str] = ()) -> Outline:
     """The outline of a file, a JSON object a line with topic, subtopic and a list of personas; `wanted` topics or all.
 
-    Raises UserError naming the place of a line in another form, and a wanted topic that is not there.
+    Raises UserError naming the place of a line in another form or of what was there before, and a wanted topic that is
+    not there.
     """
     found: dict[str, dict[str, tuple[str, ...]]] = {}
+    named: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
     for where, row in read_jsonl(path, "outline"):
         if not isinstance(row, dict) or set(row) != {"topic", "subtopic", "personas"}:
             raise UserError(f"{where}: expected an object with topic, subtopic and personas, got {str(row)[:80]!r}")
         people = row["personas"] if isinstance(row["personas"], list) else []
         texts = [row["topic"], row["subtopic"], *people]
-        if len(people) < 2 or not all(isinstance(text, str) and words(text) for text in texts):
-            raise UserError(f"{where}: expected texts that say something, and at least two personas")
-        found.setdefault(row["topic"], {})[row["subtopic"]] = tuple(dict.fromkeys(people))
-    named = {same(topic): topic for topic in found}
+        if not all(isinstance(text, str) and words(text) for text in texts) or len(set(people)) < 2:
+            raise UserError(f"{where}: expected texts that say something, and at least two different personas")
+        branch = same(row["topic"]), same(row["subtopic"])
+        if branch in seen:
+            raise UserError(f"{where}: a second line on {row['subtopic']!r} of {row['topic']!r}; put both into one")
+        seen.add(branch)
+        topic = named.setdefault(branch[0], row["topic"])
+        found.setdefault(topic, {})[row["subtopic"]] = tuple(dict.fromkeys(people))
     absent = [topic for topic in wanted if same(topic) not in named]
     if absent:
-        raise UserError(f"outline {path}: no topic {absent[0]!r}; it has {', '.join(found)}")
+        raise UserError(
+            f"outline {path}: no topic {absent[0]!r}; it has {', '.join(found)}; a preset without outline takes any"
+        )
     return {named[same(topic)]: found[named[same(topic)]] for topic in wanted or found}
 
 

@@ -65,7 +65,7 @@ class Tree:
         for topic, subtopics in given.items():
             for subtopic, people in subtopics.items():
                 found.setdefault((topic, subtopic) if self.subtopics else (topic,), []).extend(people)
-        return found
+        return {branch: list(dict.fromkeys(people)) for branch, people in found.items()}
 
     async def _branches(self, engine: Engine, topics: Sequence[str], n: int, rng: Random) -> list[Branch]:
         """Topics with their subtopics, as many as so many dialogues need."""

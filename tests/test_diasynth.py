@@ -15,15 +15,17 @@ from typing import Any
 import pytest
 
 from builders.diasynth import SHAPED, chats, dialogues, summaries
+from builders.facts import _sample
 from synthesis import characteristics, few_shots, topics
-from synthesis.dialogue import Dialogue, from_json
+from synthesis.dialogue import UNASSIGNED, Dialogue, from_json
+from synthesis.dialogue_forms import TABLES, form_of
 from synthesis.engine import Engine, Info, Request
 from synthesis.engines.journal import Journal
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import BuildError, ContextOverflow, RequestRefused, Unsupported, UserError
 from synthesis.outcomes import Shard
 from synthesis.recipe import Dropped, Pool, Seed, make
-from synthesis.recipes.diasynth import HERE, UNASSIGNED, Diasynth
+from synthesis.recipes.diasynth import HERE, Diasynth
 from synthesis.run import Plan, run
 from tests.clerk import clerk
 from tests.vectors import Dawdling
@@ -435,6 +437,8 @@ async def test_rows_of_the_ablations(tmp_path: Path) -> None:
     (found, *_), _, _ = await made(planned(recipe("paper"), tmp_path / "a", preset="paper"))
     (row,) = dialogues(found)
     assert (row["speaker_1"], row["notes"], row["formality"]) == (None, [UNASSIGNED], None)
+    assert [told["speaker"] for told in _sample(found)["personas"]] == [persona.id for persona in found.personas]
+    assert form_of(row, "row", TABLES).read(row, "x", "row").dialogue.profiles == {}
     assert all(found.personas[1].traits[0] in each["messages"][0]["content"] for each in chats(found))
     (found, *_), _, _ = await made(planned(recipe(personas="false", subtopics="false"), tmp_path / "b"))
     (row,) = dialogues(found)

@@ -224,7 +224,8 @@ def protocol(folder: Path, base: str = "bart") -> list[Path]:
 
 def test_spread_by_hand() -> None:
     # three values: sd sqrt(.0625), t(.975; 2) = 4.3027
-    spread = Spread.of([0.5, 0.75, 1.0], 1.0)
+    assert Spread.of([0.0, 0.5, 1.0], shares=True).interval == (0, 1)  # 0.5 more or less 4.30265 * 0.5 / 3**0.5
+    spread = Spread.of([0.5, 0.75, 1.0], shares=True)
     assert (spread.mean, spread.sd) == pytest.approx((0.75, 0.25))
     assert spread.interval == pytest.approx((0.75 - 4.30265 * 0.25 / 3**0.5, 1.0), abs=1e-5)
     assert Spread.of([0.5]) == Spread(0.5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthesis.dialogue import Dialogue, Turn
-from synthesis.errors import ReadingError
+from synthesis.errors import Failure, ReadingError
 from synthesis.metric import averaged, scored
 from synthesis.metrics.lexical import Lexical
 from synthesis.words import ngrams, words
@@ -77,7 +77,7 @@ async def test_what_cannot_be_read_is_raised_or_told_but_never_a_number() -> Non
     dialogues = [talk("One"), talk("One", "two"), talk("One", "two", "three")]
     with pytest.raises(ReadingError, match="2 turns"):
         await scored(Odd(), dialogues)
-    unread: list[ReadingError] = []
+    unread: list[Failure] = []
     found = await scored(Odd(), dialogues, at_a_time=2, unread=unread)
     assert found == [{"odd": 1}, {}, {"odd": 3}]
     assert [str(error) for error in unread] == ["2 turns"]

@@ -17,12 +17,13 @@ from scipy.stats import kendalltau, spearmanr
 
 from synthesis.dialogue import Dialogue, Turn, to_json
 from synthesis.engine import Request
-from synthesis.engines.scripted import Scripted
-from synthesis.errors import ReadingError, UserError
+from synthesis.engines.scripted import Line, Scripted
+from synthesis.errors import ContextOverflow, Unsupported, UserError
 from synthesis.metric import Level
 from synthesis.metrics import agreement
 from synthesis.metrics.agreement import Coefficient, Correlation, correlate, fleiss, krippendorff
 from synthesis.metrics.baselines import Baselines
+from synthesis.metrics.gptscore import GptScore
 from synthesis.metrics.groundedness import DocumentOverlap, GroundednessByEngine
 from synthesis.metrics.human import agreement_table, read_human, rendered
 from synthesis.metrics.persona import PersonaUse
@@ -275,7 +276,9 @@ async def test_baselines_by_hand() -> None:
 
 
 async def test_metrics_against_human_scores(scores: Path) -> None:
-    table = await agreement_table(scores, "turn", [DocumentOverlap("turn"), PersonaUse(level="turn")])
+    table = await agreement_table(
+        scores, "turn", {"overlap": DocumentOverlap("turn"), "use": PersonaUse(level="turn")}
+    )
     assert (table.items, table.level) == (6, "turn")
     rows = {(row.score, row.metric): row for row in table.rows}
     assert len(rows) == 2 * (3 + len(DocumentOverlap.about) + len(PersonaUse.about))
@@ -294,7 +297,7 @@ async def test_metrics_against_human_scores(scores: Path) -> None:
 
 
 async def test_the_closest_come_first(scores: Path) -> None:
-    table = await agreement_table(scores, "turn", [DocumentOverlap("turn")])
+    table = await agreement_table(scores, "turn", {"overlap": DocumentOverlap("turn")})
     sizes = [
         abs(row.correlation.spearman.value) if row.correlation.spearman else -1
         for row in table.rows
@@ -305,7 +308,7 @@ async def test_the_closest_come_first(scores: Path) -> None:
 
 
 async def test_raters_are_held_against_one_another(scores: Path) -> None:
-    (raters,) = (await agreement_table(scores, "turn", [])).raters  # of "kind" there is one number
+    (raters,) = (await agreement_table(scores, "turn", {})).raters  # of "kind" there is one number
     assert (raters.score, raters.items, raters.raters) == ("grounded", 6, 3)
     assert raters.fleiss == fleiss(GROUNDED)
     assert raters.alpha_interval == krippendorff(GROUNDED, "interval")
@@ -321,13 +324,34 @@ async def test_an_engine_can_be_held_against_people(scores: Path) -> None:
         turn = request.messages[0][1].partition("Next turn:\n")[2]
         return json.dumps({"supported": "yes" if "nine" in turn.partition("\n")[0] else "no"})
 
-    table = await agreement_table(scores, "turn", [GroundednessByEngine(Scripted(judge), "turn")])
+    table = await agreement_table(scores, "turn", {"judge": GroundednessByEngine(Scripted(judge), "turn")})
     row = next(row for row in table.rows if row.metric == "grounded_engine")
     # yes to the first, second and last, which people rank fifth, sixth and fourth
     assert row.correlation.spearman is not None
     assert row.correlation.spearman.value == pytest.approx(spearmanr((1, 1, 0, 0, 0, 1), (5, 6, 1, 3, 2, 4)).statistic)
-    with pytest.raises(ReadingError):
-        await agreement_table(scores, "turn", [GroundednessByEngine(Scripted(lambda request: "Hm."), "turn")])
+    assert not table.failed
+
+
+async def test_what_cannot_be_judged_spoils_no_other(scores: Path) -> None:
+    def judge(request: Request) -> Line:
+        asked = request.messages[0][1].partition("Next turn:")[2]
+        if "Red brick" in asked:
+            return ContextOverflow("too long")
+        return "Hm." if "Nobody knows." in asked else '{"supported": "yes"}'
+
+    lacks = Unsupported("top_n_tokens: this dialect has none")
+    table = await agreement_table(
+        scores,
+        "turn",
+        {
+            "judge": GroundednessByEngine(Scripted(judge), "turn"),
+            "gpt-score": GptScore(Scripted(lambda request: lacks), "turn", how="tokens"),
+        },
+    )
+    items = {row.metric: row.correlation.items for row in table.rows if row.score == "grounded"}
+    assert (items["grounded_engine"], items["gptscore_fluent"], items["length"]) == (4, 0, 6)
+    assert table.failed["judge"] == "2 of 6 dialogues could not be judged: too long"
+    assert "this dialect has none" in table.failed["gpt-score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,12 +366,12 @@ class Loudness:
 
 async def test_two_numbers_of_one_name_are_refused(scores: Path) -> None:
     with pytest.raises(UserError, match="two scorers give 'length'"):
-        await agreement_table(scores, "turn", [Loudness()])
+        await agreement_table(scores, "turn", {"loudness": Loudness()})
 
 
 @pytest.mark.parametrize("level", ["turn", "dialogue"])
 async def test_the_table_as_text_and_as_json(scores: Path, level: Level) -> None:
-    table = await agreement_table(scores, level, [DocumentOverlap(level), PersonaUse(level=level)])
+    table = await agreement_table(scores, level, {"overlap": DocumentOverlap(level), "use": PersonaUse(level=level)})
     lines = rendered(table).splitlines()
     assert lines[0] == f"{scores}: 6 items judged by people, level {level}"
     assert lines[2].startswith("grounded (6 items, up to 3 raters: Fleiss' kappa 0.")
@@ -364,9 +388,9 @@ async def test_the_table_as_text_and_as_json(scores: Path, level: Level) -> None
 
 
 async def test_the_same_file_gives_the_same_table(scores: Path) -> None:
-    first = await agreement_table(scores, "turn", [DocumentOverlap("turn")])
-    assert await agreement_table(scores, "turn", [DocumentOverlap("turn")]) == first
-    assert await agreement_table(scores, "turn", [DocumentOverlap("turn")], resamples=10) != first
+    first = await agreement_table(scores, "turn", {"overlap": DocumentOverlap("turn")})
+    assert await agreement_table(scores, "turn", {"overlap": DocumentOverlap("turn")}) == first
+    assert await agreement_table(scores, "turn", {"overlap": DocumentOverlap("turn")}, resamples=10) != first
 
 
 async def test_scores_that_some_items_lack_count_where_they_are(tmp_path: Path) -> None:
@@ -377,6 +401,6 @@ async def test_scores_that_some_items_lack_count_where_they_are(tmp_path: Path) 
             for number in range(6)
         ),
     )
-    table = await agreement_table(path, "turn", [])
+    table = await agreement_table(path, "turn", {})
     assert {(row.score, row.correlation.items) for row in table.rows} == {("grounded", 6), ("rare", 3)}
     assert table.raters == ()

@@ -21,6 +21,8 @@ from synthesis.errors import Unsupported, UserError
 from synthesis.glance import glance
 from synthesis.measure import Chosen, about, chosen, fields, kinds, measured, page
 from synthesis.metrics.__main__ import _engine, main
+from synthesis.metrics.baselines import Baselines
+from synthesis.metrics.fed import Fed
 from synthesis.metrics.lexical import Lexical
 from synthesis.storage import write_jsonl
 from tests.fake_tgi import FakeTgi
@@ -78,6 +80,8 @@ def test_json_says_how_the_source_was_read(tmp_path: Path, capsys: pytest.Captur
         (["--about", "nothing"], "no metric or number 'nothing'"),
         (["{small}", "--journal", "j.sqlite"], "--journal and --model go with --endpoint URL"),
         (["nowhere.jsonl"], r"nowhere\.jsonl: no such file"),
+        (["{small}", "--human", "h.jsonl"], "--human FILE brings its own dialogues; leave out SOURCE"),
+        (["--human", "h.jsonl", "--only", "distinct_2"], "lexical says nothing of a single dialogue"),
     ],
 )
 def test_mistakes_of_the_user(
@@ -87,6 +91,19 @@ def test_mistakes_of_the_user(
     said = capsys.readouterr()
     assert not said.out
     assert re.search(says, said.err)
+
+
+def test_people_are_asked_about_the_numbers_that_were_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "human.jsonl"
+    turns = [{"speaker": "a", "text": "Hi"}]
+    path.write_text(
+        "".join(json.dumps({"id": str(at), "turns": turns, "scores": {"x": at}}) + "\n" for at in range(3))
+    )
+    assert main(["--human", str(path), "--only", "document_overlap", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["metric"] for row in found["rows"]} == {*Baselines.about, "document_overlap"}
 
 
 # ---- what needs an engine -------------------------------------------------------------------------------------------
@@ -160,6 +177,16 @@ def test_what_a_metric_needs_must_be_given() -> None:
 def test_only_the_numbers_that_were_named_are_shown() -> None:
     assert chosen(["distinct_2"], {}).numbers == {"distinct_2"}
     assert chosen(["lexical"], {}).numbers == Lexical.about.keys()
+
+
+def test_numbers_of_both_levels_can_be_named() -> None:
+    engine = Scripted([])
+    turn = {"engine": engine, "level": "turn"}
+    assert chosen(["fed_fluent"], turn).numbers == {"fed_fluent"}
+    assert chosen(["fed"], turn).numbers == Fed(engine, "turn").about.keys()
+    assert {"fed_fluent", "fed_coherent"} <= about(Fed).keys()
+    with pytest.raises(UserError, match="fed_fluent is a number of another --level"):
+        chosen(["fed_fluent"], {"engine": engine})
     assert chosen([], {}).shows("anything")
 
 

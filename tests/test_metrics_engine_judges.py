@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.dialogue import Dialogue, Persona, Turn
+from synthesis.dialogue import UNASSIGNED, Dialogue, Persona, Turn
 from synthesis.engine import Reply, Request, Token
 from synthesis.engines.openai import OpenAI
 from synthesis.engines.scripted import Scripted
@@ -67,6 +67,7 @@ def test_what_is_shown() -> None:
     head = "Document:\nSnow falls.\n\nProfiles:\nAda: I knit. I sing.\nBo: I ski.\n\nConversation:\n"
     assert shown(given, "dialogue").startswith(head)
     assert "Profiles" not in shown(Dialogue("d", TALK.turns[:1], profiles), "dialogue")  # whose would they be?
+    assert "Profiles" not in shown(Dialogue("d", TALK.turns, profiles, notes=(UNASSIGNED,)), "dialogue")
 
 
 def test_casing_and_leading_space_are_aside() -> None:

@@ -82,9 +82,7 @@ async def test_document_and_profiles_are_given() -> None:
     dialogue = Dialogue("d", FOX.turns, (Persona("1", ("I ski.",)), Persona("2", ("I hunt.",))), document="Foxes.")
     engine = Scripted(lambda request: "A fox")
     await SelfCheck(engine, k=1, encoder=None).score(dialogue)
-    head = (
-        "Document:\nFoxes.\n\nWhat is true of User 1:\n- I ski.\n\nWhat is true of User 2:\n- I hunt.\n\nConversation:"
-    )
+    head = "Document:\nFoxes.\n\nProfiles:\nUser 1: I ski.\nUser 2: I hunt.\n\nConversation:"
     assert engine.requests[0].messages[0][1].startswith(head)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.dialogue import Dialogue, Persona, Turn
+from synthesis.dialogue import UNASSIGNED, Dialogue, Persona, Turn
 from synthesis.engine import Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import ReadingError, UserError
@@ -107,6 +108,11 @@ async def test_at_the_level_of_a_turn_the_last_speaker_is_looked_at() -> None:
         "persona_verbatim": 0.5,
     }
     assert await PersonaUse().score(DOGS) == PersonaUse()([DOGS])
+
+
+def test_personas_that_are_nobodys_own_are_not_held_against_a_speaker() -> None:
+    assert PersonaUse()([DOGS])
+    assert PersonaUse()([dataclasses.replace(DOGS, notes=(UNASSIGNED,))]) == {}
 
 
 def test_what_cannot_be_had_is_absent() -> None:

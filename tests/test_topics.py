@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from synthesis import characteristics, few_shots, topics
 from synthesis.dialogue import Dialogue, Turn
+from synthesis.engines.scripted import Scripted
 from synthesis.errors import ReadingError, UserError
 from synthesis.filters.grounding import OnTopic
 from synthesis.filters.reasoning import Reasoning
 from synthesis.filters.summary import Summary
 from synthesis.forms import Form
 from synthesis.known import Worded
-from synthesis.recipes.diasynth import HERE
-from synthesis.tree import personas_for, shared
+from synthesis.recipes.diasynth import HERE, Diasynth
+from synthesis.topics import Lists
+from synthesis.tree import Tree, personas_for, shared
 
 TWO = few_shots.NUMBERED
 TAGS, JSON = Form("tags", True), Form("json", True)
@@ -214,9 +216,9 @@ def test_few_shots_in_the_wrong_form(tmp_path: Path, rows: list[Any], says: str)
 
 
 def test_few_shots_in_the_wrong_kind_of_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"expected a \.jsonl, \.csv or \.json file"):
+    with pytest.raises(UserError, match=r"expected a \.jsonl, \.json or \.csv file"):
         few_shots.load(written(tmp_path / "a.txt", ROW))
-    with pytest.raises(UserError, match="expected a list of objects, got dict"):
+    with pytest.raises(UserError, match="got dict, expected a list of rows"):
         few_shots.load(written(tmp_path / "a.json", ROW))
 
 
@@ -283,13 +285,50 @@ def test_distributions_in_the_wrong_form(tmp_path: Path, change: dict[str, Any],
     ("row", "says"),
     [
         ({"topic": "a"}, r"o\.jsonl:1: expected an object with topic, subtopic and personas"),
-        ({"topic": "a", "subtopic": "b", "personas": ["One."]}, "at least two personas"),
+        ({"topic": "a", "subtopic": "b", "personas": ["One."]}, "at least two different personas"),
         ({"topic": "a", "subtopic": "", "personas": ["One.", "Two."]}, "texts that say something"),
+        ({"topic": "a", "subtopic": "b", "personas": ["One.", "One."]}, "at least two different personas"),
+        ({"topic": "a", "subtopic": "b", "personas": ["One.", {}]}, "texts that say something"),
     ],
 )
 def test_outlines_in_the_wrong_form(tmp_path: Path, row: Any, says: str) -> None:
     with pytest.raises(UserError, match=says):
         topics.outline(written(tmp_path / "o.jsonl", row))
+
+
+def line(topic: str, subtopic: str, *people: str) -> dict[str, Any]:
+    return {"topic": topic, "subtopic": subtopic, "personas": list(people)}
+
+
+def test_an_outline_loses_no_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "o.jsonl", line("Pets", "Cats", "One.", "Two."), line("pets", "Dogs", "One.", "Three."))
+    assert topics.outline(path) == {"Pets": {"Cats": ("One.", "Two."), "Dogs": ("One.", "Three.")}}
+    again = written(
+        tmp_path / "p.jsonl", line("Pets", "Cats", "One.", "Two."), line("Pets", "cats", "Three.", "Four.")
+    )
+    with pytest.raises(UserError, match=r"p\.jsonl:2: a second line on 'cats' of 'Pets'"):
+        topics.outline(again)
+
+
+async def test_nobody_meets_themselves_where_an_outline_goes_without_subtopics() -> None:
+    given_ = {"Pets": {"Cats": ("One.", "Two."), "Dogs": ("One.", "Three.")}}
+    lists = Lists(Form("json", True), 0.7, None, 64, 0)
+    tree = Tree(lists, subtopics=0, personas=6, repeats=5, dedup="rouge", same=0.5, encoder="")
+    found = await tree.pairs(Scripted([]), given_, 9, Random(0))
+    assert sorted(sorted(each.personas) for each in found) == [
+        ["One.", "Three."],
+        ["One.", "Two."],
+        ["Three.", "Two."],
+    ]
+
+
+def test_a_file_of_topics_chooses_from_an_outline(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("pets\n")
+    recipe = Diasynth(**{**Diasynth.presets["laptop"], "topics": tmp_path / "t.txt"})
+    assert list(recipe._given()) == ["Pets"]
+    (tmp_path / "t.txt").write_text("Ferries\n")
+    with pytest.raises(UserError, match=r"no topic 'Ferries'; .* a preset without outline takes any"):
+        recipe.check()
 
 
 def test_rouge_tells_new_from_known() -> None:

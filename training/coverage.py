@@ -36,8 +36,8 @@ class Spread:
     interval: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, values: Sequence[float], most: float = math.inf) -> Spread:
-        """Of at least one value; the interval is cut at `most`."""
+    def of(cls, values: Sequence[float], shares: bool = False) -> Spread:
+        """Of at least one value; the interval of `shares` is cut at 0 and 1."""
         mean = statistics.fmean(values)
         if len(values) == 1:
             return cls(mean)
@@ -45,7 +45,8 @@ class Spread:
 
         sd = statistics.stdev(values)
         reach = float(t.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
-        return cls(mean, sd, (mean - reach, min(most, mean + reach)))
+        low, high = mean - reach, mean + reach
+        return cls(mean, sd, (max(0.0, low), min(1.0, high)) if shares else (low, high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ def table(paths: Sequence[Path]) -> Table:
     if shares:
         groups["all"] = list(shares.values())
     overall = {
-        name: Spread.of([statistics.fmean(at) for at in zip(*each, strict=True)], 1.0) for name, each in groups.items()
+        name: Spread.of([statistics.fmean(at) for at in zip(*each, strict=True)], shares=True)
+        for name, each in groups.items()
     }
     return Table(tuple(seeds), tuple(rows), overall)
 
@@ -228,5 +230,5 @@ def _row(
         made,
         (made.mean - before) / before if before > 0 else None,
         ratio(before, in_domain.mean),
-        Spread.of(whole, 1.0) if whole else None,
+        Spread.of(whole, shares=True) if whole else None,
     ), whole

@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +42,7 @@ def main(arguments: list[str]) -> int:
             print(page(flags.about), end="")
             return 0
         if flags.human:
-            print(asyncio.run(_against_people(flags)))
-            return 0
+            return asyncio.run(_against_people(flags))
         if not flags.sources:
             raise UserError("give the dialogues to measure: a file, the folder of a dataset, or a Hub id")
         columns = asyncio.run(_columns(flags))
@@ -53,10 +52,7 @@ def main(arguments: list[str]) -> int:
     from synthesis.measure_table import as_json, as_text
 
     print(as_json(columns) if flags.json else as_text(columns, flags.reference))
-    for column in columns:
-        for name, reason in column.failed.items():
-            print(f"error: {column.source}: {name}: {reason}", file=sys.stderr)
-    return int(any(column.failed for column in columns))
+    return _told({f"{each.source}: {name}": reason for each in columns for name, reason in each.failed.items()})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,20 +89,33 @@ async def _columns(flags: argparse.Namespace) -> list[Column]:
         return [await _column(source, wanted, flags.sample) for source in sources]
 
 
-async def _against_people(flags: argparse.Namespace) -> str:
-    """Every scorer against every human score, as a table or JSON."""
+async def _against_people(flags: argparse.Namespace) -> int:
+    """Prints every scorer against every human score, as a table or JSON; exit status as of `main`."""
     from synthesis.measure import chosen
     from synthesis.metrics.human import agreement_table, rendered
 
+    if flags.sources or flags.reference:
+        raise UserError("--human FILE brings its own dialogues; leave out SOURCE and --reference")
     level: Level = flags.level or "dialogue"
     async with _engine(flags) as engine:
         given = {"engine": engine, "nli": flags.nli, "level": level}
         wanted = chosen(flags.only, {name: value for name, value in given.items() if value is not None})
-        scorers = [
-            metric for name, metric in wanted.metrics.items() if hasattr(metric, "score") and name != "baselines"
-        ]
+        of_all = [name for name, metric in wanted.metrics.items() if not hasattr(metric, "score")]
+        if flags.only and of_all:
+            raise UserError(f"{of_all[0]} says nothing of a single dialogue; --human takes metrics that do")
+        scorers = {name: each for name, each in wanted.metrics.items() if name not in ("baselines", *of_all)}
         table = await agreement_table(flags.human, level, scorers)
-    return json.dumps(dataclasses.asdict(table), indent=2) if flags.json else rendered(table)
+    rows = tuple(row for row in table.rows if row.baseline or wanted.shows(row.metric))
+    table = dataclasses.replace(table, rows=rows)
+    print(json.dumps(dataclasses.asdict(table), indent=2) if flags.json else rendered(table))
+    return _told({f"{flags.human}: {name}": reason for name, reason in table.failed.items()})
+
+
+def _told(failed: Mapping[str, object]) -> int:
+    """Says why there are no numbers, or not all; exit status."""
+    for where, reason in failed.items():
+        print(f"error: {where}: {reason}", file=sys.stderr)
+    return int(bool(failed))
 
 
 async def _column(source: str, wanted: Chosen, sample: int) -> Column:

@@ -13,6 +13,7 @@ from synthesis.asking import ask, together
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Engine, Grammar
 from synthesis.metric import Level, judged
+from synthesis.metrics.judging import before
 from synthesis.nli import ENTAILMENT, infer
 from synthesis.personas import GREEDY, chat
 from synthesis.recipe import fork, rng_for
@@ -163,7 +164,7 @@ class GroundednessByEngine:
             grammar=Grammar("json", VERDICT),
             thread=dialogue.id,
             document=dialogue.document,
-            conversation=transcript(dialogue.turns[:at]) or "(nothing was said before)",
+            conversation=before(dialogue, at),
             turn=transcript(dialogue.turns[at : at + 1]),
         )
         return await ask(self.engine, request, lambda text: reading.json_verdict(text, "supported"), rng)

@@ -18,7 +18,8 @@ from synthesis.encoder import OFFLINE, encode
 from synthesis.engine import Engine, Grammar
 from synthesis.errors import ReadingError, UserError
 from synthesis.metric import Level, judged
-from synthesis.personas import Sampling, bullets, chat
+from synthesis.metrics.judging import before, given
+from synthesis.personas import Sampling, chat
 from synthesis.recipe import fork, rng_for
 from synthesis.words import ngrams, sentences, words
 
@@ -51,22 +52,6 @@ POLLED = {
     "required": ["reasoning", "hallucination"],
     "additionalProperties": False,
 }
-
-
-def _given(dialogue: Dialogue) -> str:
-    """What stands above the conversation: the document and the profiles, as far as there are any."""
-    parts = [f"Document:\n{dialogue.document}\n\n"] if dialogue.document else []
-    speakers = sorted(dialogue.speakers)
-    if len(speakers) == len(dialogue.personas):
-        parts += [
-            f"What is true of {speaker}:\n{bullets(persona.traits)}\n\n"
-            for speaker, persona in zip(speakers, dialogue.personas, strict=True)
-        ]
-    return "".join(parts)
-
-
-def _before(dialogue: Dialogue, at: int) -> str:
-    return transcript(dialogue.turns[:at]) or "(nothing was said before)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +117,8 @@ class SelfCheck:
             Sampling(self.temperature),
             self.length,
             thread=dialogue.id,
-            given=_given(dialogue),
-            conversation=_before(dialogue, at),
+            given=given(dialogue),
+            conversation=before(dialogue, at),
             speaker=speaker,
         )
         return await together(
@@ -236,8 +221,8 @@ class ChainPoll:
             role="critic",
             grammar=Grammar("json", POLLED),
             thread=dialogue.id,
-            given=_given(dialogue),
-            conversation=_before(dialogue, at),
+            given=given(dialogue),
+            conversation=before(dialogue, at),
             turn=transcript(dialogue.turns[at : at + 1]),
             against=against,
         )

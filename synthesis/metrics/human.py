@@ -17,7 +17,7 @@ from typing import Any
 
 from synthesis.dialogue import Dialogue, from_json
 from synthesis.errors import UserError
-from synthesis.metric import Level, Scorer, scored
+from synthesis.metric import Level, Scorer, tried
 from synthesis.metrics.agreement import Coefficient, Correlation, correlate, fleiss, krippendorff
 from synthesis.metrics.baselines import Baselines
 from synthesis.storage import read_jsonl
@@ -64,13 +64,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Every metric against every human score, by score and falling size of Spearman's rho, and raters' agreement."""
+    """Every metric against every human score, by score and falling size of Spearman's rho, and raters' agreement.
+
+    `failed`: by metric why it has no numbers, or not those of all items.
+    """
 
     path: str
     level: Level
     items: int
     rows: tuple[Row, ...]
     raters: tuple[Raters, ...]
+    failed: Mapping[str, str]
 
 
 def read_human(path: Path) -> tuple[Rated, ...]:
@@ -126,23 +130,26 @@ def _finite(value: Any) -> bool:
 
 
 async def agreement_table(
-    path: Path, level: Level, scorers: Sequence[Scorer], resamples: int = 1000, seed: int = 0
+    path: Path, level: Level, scorers: Mapping[str, Scorer], resamples: int = 1000, seed: int = 0
 ) -> Table:
     """Every number of `scorers`, and of the baselines, against every score of the file `path`.
 
     `scorers` must be set to `level` themselves. Raises UserError for a file not in form, and for two scorers that give
-    the same number; ReadingError and EngineError from scorers that ask an engine.
+    the same number; EngineError for an endpoint that is gone.
     """
     rated = read_human(path)
     dialogues = [each.dialogue for each in rated]
     baselines = Baselines(level)
     metrics: dict[str, list[float | None]] = {}
-    for scorer in (baselines, *scorers):
+    failed: dict[str, str] = {}
+    for name, scorer in {"baselines": baselines, **scorers}.items():
         twice = sorted(metrics.keys() & scorer.about.keys())
         if twice:
             raise UserError(f"two scorers give {twice[0]!r}: hold one of them against human scores at a time")
-        found = await scored(scorer, dialogues)
-        metrics |= {name: [each.get(name) for each in found] for name in scorer.about}
+        found, reason = await tried(scorer, dialogues)
+        metrics |= {number: [each.get(number) for each in found] for number in scorer.about}
+        if reason is not None:
+            failed[name] = str(reason)
     scores = tuple(dict.fromkeys(name for each in rated for name in each.ratings))
     rows = [
         Row(score, metric, metric in baselines.about, _against(rated, score, values, resamples, seed))
@@ -150,7 +157,7 @@ async def agreement_table(
         for metric, values in metrics.items()
     ]
     ordered = sorted(rows, key=lambda row: (scores.index(row.score), -_size(row.correlation.spearman)))
-    return Table(str(path), level, len(rated), tuple(ordered), tuple(_raters(rated, scores)))
+    return Table(str(path), level, len(rated), tuple(ordered), tuple(_raters(rated, scores)), failed)
 
 
 def _against(

@@ -16,25 +16,23 @@ _SPACE = " \t\r\n\u2581\u0120\u010a"  # some servers tell a token as its vocabul
 
 
 def shown(dialogue: Dialogue, level: Level) -> str:
-    """The dialogue under headings: document and profiles where there are any, then what is said.
-
-    At level "turn" the last turn stands apart. Profiles belong to the speakers in the order of their names; with
-    another number of speakers than of profiles nobody knows whose they are, and they are left out.
-    """
-    blocks: dict[str, str] = {}
-    if dialogue.document:
-        blocks["Document"] = dialogue.document
-    speakers = sorted(dialogue.speakers)
-    if dialogue.personas and len(speakers) == len(dialogue.personas):
-        pairs = zip(speakers, dialogue.personas, strict=True)
-        blocks["Profiles"] = "\n".join(f"{speaker}: {' '.join(persona.traits)}" for speaker, persona in pairs)
+    """The dialogue under headings: what is `given`, then what is said; at level "turn" the last turn stands apart."""
     if level == "dialogue":
-        blocks["Conversation"] = dialogue.text()
-    else:
-        if dialogue.turns[:-1]:
-            blocks["Conversation so far"] = transcript(dialogue.turns[:-1])
-        blocks["Reply"] = transcript(dialogue.turns[-1:])
-    return "\n\n".join(f"{heading}:\n{text}" for heading, text in blocks.items())
+        return f"{given(dialogue)}Conversation:\n{dialogue.text()}"
+    before = f"Conversation so far:\n{transcript(dialogue.turns[:-1])}\n\n" if dialogue.turns[:-1] else ""
+    return f"{given(dialogue)}{before}Reply:\n{transcript(dialogue.turns[-1:])}"
+
+
+def given(dialogue: Dialogue) -> str:
+    """What stands above the conversation: document and profiles under headings, where there are any."""
+    profiles = "\n".join(f"{speaker}: {' '.join(each.traits)}" for speaker, each in dialogue.profiles.items())
+    blocks = {"Document": dialogue.document, "Profiles": profiles}
+    return "".join(f"{heading}:\n{text}\n\n" for heading, text in blocks.items() if text)
+
+
+def before(dialogue: Dialogue, at: int) -> str:
+    """What was said before turn `at`."""
+    return transcript(dialogue.turns[:at]) or "(nothing was said before)"
 
 
 @contextlib.contextmanager

@@ -23,13 +23,16 @@ class RougeL:
     Formula: the mean over dialogues of the maximum over others of ROUGE-L F = 2 LCS / (a + b), where LCS is the length
     of the longest common subsequence of the two dialogues' words and a, b are their numbers of words; words are those
     of the package rouge-score with its stemmer. Published: over the first 200 dialogues, with speakers' labels.
-    Nearest: over `sample` dialogues drawn by `seed` (None: all, exactly), utterances only.
+    Nearest: over `sample` dialogues drawn by `seed` (None: all, exactly), utterances only. A dialogue without words is
+    not compared.
 
     Source: DiaSynth (arXiv 2409.19020) and its code. The package's own loop over 200 dialogues takes minutes; the
     subsequence is found by RapidFuzz, bit by bit, and the value is the package's.
 
     Known defects: rises with the number of dialogues compared, so that only equal sizes compare; labels add to it;
     the first 200 of a file that is sorted by topic are not a sample; word order counts, so a paraphrase is far away.
+    The package's words are runs of a to z and digits: other scripts have none, so that there is no number, but for the
+    published one where labels are in Latin letters, which then is about these alone.
 
     Example: "I like old dogs" and "I like dogs": common "i like dog", F = 2 * 3 / (4 + 3) = 6/7, for both.
     """
@@ -51,22 +54,22 @@ class RougeL:
 
 
 def nearest_rouge_l(texts: Sequence[str]) -> float | None:
-    """Mean over `texts` of the largest ROUGE-L F to any other; None for fewer than two."""
+    """Mean over those of `texts` that have words of the largest ROUGE-L F to any other; None for fewer than two."""
     import numpy as np
     from rapidfuzz.distance import LCSseq
     from rapidfuzz.process import cdist
 
-    if len(texts) < 2:
+    tokens = [found for text in texts if (found := _stems(text))]
+    if len(tokens) < 2:
         return None
-    tokens = [_stems(text) for text in texts]
     lengths = np.array([len(each) for each in tokens])
     total = 0.0
     for at, each in enumerate(tokens):
         common = cdist([each], tokens, scorer=LCSseq.similarity, dtype=np.int32)[0]
-        shares = 2 * common / np.maximum(lengths + len(each), 1)
+        shares = 2 * common / (lengths + len(each))
         shares[at] = 0
         total += float(shares.max())
-    return total / len(texts)
+    return total / len(tokens)
 
 
 def _stems(text: str) -> list[str]:

@@ -30,12 +30,8 @@ class Side:
 def sides(dialogue: Dialogue, level: Level = "dialogue") -> list[Side]:
     """The sides of a dialogue, of which a level "turn" leaves the last speaker's with that one turn.
 
-    Personas belong to speakers in the order of the speakers' names; none when there is another number of speakers than
-    of personas.
+    None where `Dialogue.profiles` has none.
     """
-    speakers = sorted(dialogue.speakers)
-    if len(speakers) != len(dialogue.personas):
-        return []
     turns = [dialogue.turns[at] for at in judged(dialogue, level)]
     present = {turn.speaker for turn in turns}
     return [
@@ -45,7 +41,7 @@ def sides(dialogue: Dialogue, level: Level = "dialogue") -> list[Side]:
             tuple(turn.text for turn in turns if turn.speaker == speaker),
             tuple(turn.text for turn in turns if turn.speaker != speaker),
         )
-        for speaker, persona in zip(speakers, dialogue.personas, strict=True)
+        for speaker, persona in dialogue.profiles.items()
         if speaker in present
     ]
 
@@ -69,8 +65,9 @@ class PersonaUse:
     and O meet; overlap |A∩O|/|A|; swapped when |A∩P| > |A∩O|; copied when `run` of its words in a row (all, when it
     is shorter) are said by its owner within one turn, verbatim when all of them are. Cross-talk: another speaker says
     at least `voiced` of A, and two words of it, in one turn in the first person, and A and O do not meet. Each number
-    is a share of all attributes that have content words; dialogues with another number of speakers than of personas
-    are left out. As a scorer at level "turn" it looks at the last turn and its speaker's persona only.
+    is a share of all attributes that have content words; dialogues with another number of speakers than of personas,
+    or whose personas have no speaker of their own, are left out. As a scorer at level "turn" it looks at the last turn
+    and its speaker's persona only.
 
     Source: the measures of our own reading of Synthetic-Persona-Chat (arXiv 2312.10007). Known defects: words, not
     meaning: a paraphrase counts as unused, an accidental word as use, and a denial as use; coverage has no optimum at

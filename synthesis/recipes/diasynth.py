@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from synthesis import characteristics, few_shots, seeds, topics
 from synthesis.asking import ask
-from synthesis.dialogue import Dialogue, Persona
+from synthesis.dialogue import UNASSIGNED, Dialogue, Persona
 from synthesis.encoder import OFFLINE
 from synthesis.engine import Engine, Message, Reply, Request
 from synthesis.errors import ContextOverflow, Unsupported, UserError
@@ -118,8 +118,7 @@ Summary: $summary
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parent
-
-UNASSIGNED = "either speaker may be either persona"
+TOPICS = HERE / "diasynth_topics.txt"
 
 IMPROVED: dict[str, Any] = {
     "form": "json",
@@ -198,7 +197,7 @@ class Diasynth:
     }
 
     # what to talk about
-    topics: Path = HERE / "diasynth_topics.txt"
+    topics: Path = TOPICS
     topic: tuple[str, ...] = ()  # instead of the file's; again for each further one
     outline: Path | None = None  # choice: subtopics and personas from a file, nobody is asked
     subtopics: bool = True
@@ -293,10 +292,11 @@ class Diasynth:
         )
 
     def _given(self) -> list[str] | Outline:
-        """Topics, or an outline of them. Raises UserError."""
+        """Topics, or an outline, whole unless the user names topics. Raises UserError."""
         if self.outline is None:
             return topics.topics(self.topics, self.topic)
-        return topics.outline(self.outline, topics.topics(self.topics, self.topic) if self.topic else ())
+        named = self.topic or self.topics != TOPICS
+        return topics.outline(self.outline, topics.topics(self.topics, self.topic) if named else ())
 
     def _shown(self) -> int:
         return max(self.few_shots, self.summary_few_shots)
