@@ -15,7 +15,7 @@ RUN      ?= runs/$(RECIPE)
 THREADS  ?= $(if $(filter 1,$(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)),1,2)
 FLAGS    ?=
 
-DIST     ?= dist/synthetic-persona-chat
+DIST     ?= dist/$(if $(filter spc,$(RECIPE)),synthetic-persona-chat,$(RECIPE))
 REPO     ?=
 PRIVATE  ?=
 VERSION  ?=
@@ -23,11 +23,13 @@ PUSH     ?=
 
 PORT     ?= 3000
 
+NAME     ?=
+
 BIN := .venv/bin
 # with an endpoint nothing is served here
 SYNTH := $(if $(ENDPOINT),embed,serve,embed)
 .DEFAULT_GOAL := help
-.PHONY: help synth build push serve embedded test check bench bench-peers clean
+.PHONY: help synth build push serve embedded experiment test check bench bench-peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,9 +73,15 @@ check: .venv/.dev ## formatting, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+experiment: .venv/.train,embed ## a published experiment: NAME=diasynth-summarise FLAGS='--synthetic DATA'
+	@test -f training/experiments/$(subst -,_,$(NAME)).py || { echo "error: make experiment needs NAME=, one of" \
+	  $(subst _,-,$(patsubst training/experiments/%.py,%,$(wildcard training/experiments/[a-z]*.py))) >&2; exit 2; }
+	$(BIN)/python -m training.experiments.$(subst -,_,$(NAME)) $(if $(ENDPOINT),--endpoint '$(ENDPOINT)') $(FLAGS)
+
 bench: .venv/.dev ## benchmarks, as ratios, and docs/benchmarks.md anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-only
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.table --write
+	$(BIN)/python -m tests.benchmarks.metrics --write
 	@test ! -d .venv-peers || $(BIN)/python -m tests.benchmarks.beside --write
 
 bench-peers: .venv/.dev ## the same load in datatrove, distilabel and Data Designer, each in an environment of its own

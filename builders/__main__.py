@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--name", help="the dataset's name (default: the recipe's)")
     build.add_argument("--repo", metavar="ORG/NAME", help="Hub id in the card's examples (default: the name)")
     build.add_argument("--license", help="licence id from the Hub's list (default: the recipe's)")
+    build.add_argument(
+        "--reference", metavar="SOURCE", help="dialogues (of people, say) whose numbers the card shows beside"
+    )
     check = verbs.add_parser("check", help="load every config of a dataset folder, and count")
     check.add_argument("dist", type=Path, metavar="DIST")
     push = verbs.add_parser("push", help="put a dataset folder on the Hub in one commit, and verify it there")
@@ -53,7 +56,14 @@ def _parser() -> argparse.ArgumentParser:
 def _build(options: argparse.Namespace) -> list[str]:
     from builders.build import build, summary
 
-    built = build(options.run, options.out, name=options.name, repo=options.repo, license=options.license)
+    built = build(
+        options.run,
+        options.out,
+        name=options.name,
+        repo=options.repo,
+        license=options.license,
+        reference=options.reference,
+    )
     repo = options.repo or f"org/{built.folder.name}"
     dist = "" if built.folder == Path("dist/synthetic-persona-chat") else f"DIST={built.folder} "
     return [*summary(built, built.folder), f"publish it: make push {dist}REPO={repo}"]

@@ -18,7 +18,7 @@ from typing import Any
 
 from builders import hub, hub_folder
 from builders.dialogues import DialogueBuilder, Run, open_run
-from builders.facts import Split, Survey, Table, contests, facts, funnel, left_out, survey
+from builders.facts import Reference, Split, Survey, Table, contests, facts, funnel, left_out, survey
 from synthesis.errors import BuildError, ParleyError, StorageError, UserError
 
 CARDS = Path(__file__).parent.parent / "cards"
@@ -38,12 +38,19 @@ class Built:
 
 
 def build(
-    run_folder: Path, out: Path, *, name: str | None = None, repo: str | None = None, license: str | None = None
+    run_folder: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    repo: str | None = None,
+    license: str | None = None,
+    reference: str | None = None,
 ) -> Built:
     """Make the dataset of a run in `out`/`name`, in place of an earlier build of ours.
 
     `name`: default the recipe's. `repo`: the Hub id in the card's examples, default `name`. `license`: an id from the
-    Hub's list, default the recipe's. Raises UserError, BuildError, and StorageError when the disk refuses.
+    Hub's list, default the recipe's. `reference`: dialogues, such as those of people, whose numbers the card shows
+    beside. Raises UserError, BuildError, and StorageError when the disk refuses.
     """
     run = open_run(run_folder)
     kind = builder_class(run.facts["recipe"])
@@ -51,12 +58,13 @@ def build(
     _checked(name, repo, license)
     target = out / name
     _replaceable(target)
+    beside = Reference.of(reference) if reference else None
     with _disk(target), tempfile.TemporaryDirectory(prefix="parley-build-") as cache:
         with _beside(target) as folder:
             builder = kind(config_name=kind.BUILDER_CONFIGS[0].name, data_dir=str(run.folder), cache_dir=cache)
             seen = survey(run, builder)
             tables = list(_tables(run, kind, folder, Path(cache)))
-            _describe(run, builder, tables, seen, folder, repo or name, license)
+            _describe(run, builder, tables, seen, folder, repo or name, license, beside)
             rows = _verified(folder, tables)
         return Built(target, rows, funnel(run.facts), tuple(left_out(builder, tables)))
 
@@ -147,6 +155,7 @@ def _describe(
     folder: Path,
     repo: str,
     license: str | None,
+    reference: Reference | None,
 ) -> None:
     from jinja2 import UndefinedError
 
@@ -154,7 +163,7 @@ def _describe(
 
     try:
         drawn = _draw(run, seen, folder / "figures")
-        told = facts(run, builder, tables, seen, drawn, repo, license)
+        told = facts(run, builder, tables, seen, drawn, repo, license, reference)
         text = dataset_card(run.facts["recipe"], told)
     except UndefinedError as error:
         raise BuildError(

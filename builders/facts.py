@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from builders.dialogues import SHARES, Column, DialogueBuilder, Run, split_of
 from synthesis.dialogue import Dialogue
+from synthesis.dialogue_files import Dialogues
 from synthesis.errors import BuildError
+from synthesis.metrics.compression import Compression
 from synthesis.metrics.lexical import Lexical
 from synthesis.metrics.persona import PersonaUse
+from synthesis.metrics.variety import Openings, Repetition
+from synthesis.spoken import counted, texts_of
 from synthesis.words import words
 
 SPREADS = {
@@ -56,6 +60,26 @@ class Survey:
     words: Sequence[int]
     sample: Dialogue
     shared: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Dialogues of people, or of another system, that the card shows beside: what they are called, their numbers."""
+
+    name: str
+    numbers: Mapping[str, float]
+
+    @classmethod
+    def of(cls, source: str) -> Reference:
+        """What `dialogue_files` takes as a source. Raises UserError for what it cannot read."""
+        dialogues = Dialogues(source)
+        local = Path(source).exists() or Path(source.partition(":")[0]).exists()
+        return cls(PurePath(source).name if local else source, _numbers(dialogues.texts(), lambda: dialogues))
+
+
+def _numbers(texts: Iterable[Sequence[str]], dialogues: Callable[[], Iterable[Dialogue]]) -> dict[str, float]:
+    counts = counted((Lexical(), Repetition(), Openings()), texts)
+    return counts | Compression()(dialogues()) | PersonaUse()(dialogues())
 
 
 def survey(run: Run, builder: DialogueBuilder) -> Survey:
@@ -104,7 +128,7 @@ def _shared(run: Run, builder: DialogueBuilder, splits: Mapping[str, str]) -> di
 
 
 _NOT_SAID = ("seconds", "metrics")
-"""Of the last process alone, and what stands among the statistics. A replay changes nothing that the card says."""
+"""Of the last process alone, and what the statistics say of all dialogues. A replay changes nothing on the card."""
 
 
 def facts(
@@ -115,21 +139,23 @@ def facts(
     figures: Mapping[str, str],
     repo: str,
     license: str | None,
+    reference: Reference | None = None,
 ) -> dict[str, Any]:
     """Everything that `cards.card.dataset_card` states."""
     said = {key: public(value) for key, value in run.facts.items() if key not in _NOT_SAID}
     said["contests"] = contests(run.facts)
     said["versions"] |= {"datasets": version("datasets")}
-    numbers = {**Lexical()(run.dialogues()), **PersonaUse()(run.dialogues()), **seen.shared}
+    numbers = {**_numbers(texts_of(run.dialogues()), run.dialogues), **seen.shared}
     about = {
         **Lexical.about,
+        **Repetition.about,
+        **Openings.about,
+        **Compression.about,
         **PersonaUse.about,
         "eval_attributes_in_train": "attributes of validation and test that also occur in train; 0 to 1",
         "eval_turns_in_train": f"turns of validation and test, of {_RECURRING_WORDS} words or more, that occur "
         "verbatim in train; 0 to 1, lower is better",
     }
-    measured = run.facts.get("metrics") or {}
-    shown = numbers | {key: value for key, value in measured.items() if key not in numbers}
     return {
         "pretty_name": builder.pretty_name,
         "repo": repo,
@@ -145,18 +171,28 @@ def facts(
         "run": said,
         "configs": [_config(table, first=table is tables[0]) for table in tables],
         "left_out": left_out(builder, tables),
-        "spread": [
-            {"of": label, **{each: numbers[f"{key}_{each}"] for each in ("mean", "median", "min", "max")}}
-            for key, label in SPREADS.items()
-        ],
+        "spread": [*_spread(numbers), *(_spread(reference.numbers, f" ({reference.name})") if reference else ())],
+        **({"reference": reference.name} if reference else {}),
         "statistics": [
-            {"name": key, "value": value, "meaning": about.get(key, "measured by the run")}
-            for key, value in shown.items()
+            {
+                "name": key,
+                "value": value,
+                "meaning": about[key],
+                "reference": reference.numbers.get(key) if reference else None,
+            }
+            for key, value in numbers.items()
             if not key.startswith(tuple(SPREADS))
         ],
         "figures": dict(figures),
         "sample": _sample(seen.sample),
     }
+
+
+def _spread(numbers: Mapping[str, float], whose: str = "") -> list[dict[str, Any]]:
+    return [
+        {"of": label + whose, **{each: numbers[f"{key}_{each}"] for each in ("mean", "median", "min", "max")}}
+        for key, label in SPREADS.items()
+    ]
 
 
 def _config(table: Table, first: bool) -> dict[str, Any]:
@@ -205,12 +241,11 @@ def left_out(builder: DialogueBuilder, tables: Sequence[Table]) -> list[str]:
 
 
 def _sample(dialogue: Dialogue) -> dict[str, Any]:
-    speakers = sorted(dialogue.speakers)
-    named = speakers if len(speakers) == len(dialogue.personas) else [persona.id for persona in dialogue.personas]
+    named = list(dialogue.profiles) or [persona.id for persona in dialogue.personas]
     return {
         "id": dialogue.id,
         "split": "train",
-        "topic": dialogue.topic,
+        "topic": dialogue.subtopic or dialogue.topic,
         "personas": [
             {"speaker": speaker, "name": persona.name, "traits": list(persona.traits)}
             for speaker, persona in zip(named, dialogue.personas, strict=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath
 
 from datasets import List, Value
 
+from builders import provenance
 from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row
 from synthesis.dialogue import Dialogue, Persona, Turn, messages, transcript
 from synthesis.errors import BuildError
@@ -23,16 +23,8 @@ DEFAULT = {
     "setting": Column(TEXT, "where and how the two meet; null where none was given"),
     "turns": Column(List({"speaker": TEXT, "text": TEXT}), "the conversation, turn by turn"),
     "conversation": Column(TEXT, "the same as one text, `speaker: utterance` a line"),
-    "round": Column(Value("int32"), "the round whose candidate won, from 1"),
     "notes": Column(TEXTS, "`incumbent`: the last round found nothing better than what was there"),
-    "preset": Column(TEXT, "preset of the recipe's settings"),
-    "model": Column(TEXT, "generator"),
-    "model_revision": Column(TEXT, "revision of the generator; null where the server names none"),
-    "prompts": Column(TEXT, "first 16 hex digits of the SHA-256 over the recipe's prompts"),
-    "seed": Column(Value("int64"), "seed of the run"),
-    "requests": Column(Value("int32"), "requests that the winning round made for this pair, critics included"),
-    "tokens_in": Column(Value("int64"), "prompt tokens of those requests"),
-    "tokens_out": Column(Value("int64"), "generated tokens of those requests"),
+    **provenance.COLUMNS,
 }
 
 CHAT = {
@@ -59,9 +51,6 @@ PREFERENCE = {
 def conversations(dialogue: Dialogue) -> Iterator[Row]:
     """The `default` row of a dialogue."""
     first, second = _pair(dialogue)
-    origin = dialogue.origin
-    if origin is None:
-        raise BuildError(f"dialogue {dialogue.id} has no origin: the run that wrote it did not finish its round")
     yield {
         "id": dialogue.id,
         "user_1_persona": list(first.traits),
@@ -71,16 +60,8 @@ def conversations(dialogue: Dialogue) -> Iterator[Row]:
         "setting": dialogue.topic,
         "turns": [{"speaker": turn.speaker, "text": turn.text} for turn in dialogue.turns],
         "conversation": dialogue.text(),
-        "round": origin.round,
         "notes": list(dialogue.notes),
-        "preset": origin.preset,
-        "model": PurePath(origin.model).name if origin.model.startswith("/") else origin.model,
-        "model_revision": origin.revision,
-        "prompts": origin.prompts,
-        "seed": origin.seed,
-        "requests": sum(stage.requests for stage in origin.stages),
-        "tokens_in": sum(stage.tokens_in for stage in origin.stages),
-        "tokens_out": sum(stage.tokens_out for stage in origin.stages),
+        **provenance.cells(dialogue),
     }
 
 

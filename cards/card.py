@@ -7,7 +7,7 @@ Facts of a dataset: pretty_name, repo, license, license_reason, language, task_c
 embedded (written by the model that ships with Parley?), run (run.json; `traffic` and `cost` where they are known),
 configs [{name, default, description, columns [{name, type, meaning}], features (YAML of `datasets`), splits
 [{name, rows, bytes, files}], download_size}], left_out [sentence], spread [{of, mean, median, min, max}],
-statistics [{name, value, meaning}], figures {name: path},
+statistics [{name, value, meaning, reference?}], reference (what the statistics show beside)?, figures {name: path},
 sample {id, split, topic, personas [{speaker, name, traits}], conversation}.
 
 Facts of a model: name, parameters, architecture {}, vocabulary, context, data [{source, licence, dialogues, examples,

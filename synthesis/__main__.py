@@ -96,6 +96,7 @@ async def _made(
     """run.json of the run, made with its journal while it is shown in line and on the metrics page, and recorded."""
     from synthesis.engines.journal import Journal
     from synthesis.garbage import seldom
+    from synthesis.glance import glance
     from synthesis.openmetrics import page, served
     from synthesis.price import Price
     from synthesis.progress import Progress
@@ -123,7 +124,10 @@ async def _made(
                     journal.settle()
                     record.write()
 
-                return await run(plan, journal, show, lambda: record.facts(price), settle)
+                def told() -> dict[str, Any]:
+                    return record.facts(price) | {"metrics": glance(plan.folder)}
+
+                return await run(plan, journal, show, told, settle)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ EPILOG = """examples:
   python -m synthesis spc --endpoint http://a:3000 --endpoint http://b:3000     two servers of one model
   python -m synthesis spc --preset paper --candidates 8      a preset, and a field of the recipe changed
   python -m synthesis spc --dry-run --n 10000                what would it take?
+  python -m synthesis diasynth --topic 'Rent, and who pays it' --topic Opera --no-cot    lists and switches
 """
 
 
@@ -129,18 +130,23 @@ def _figures(add: Callable[..., Any]) -> None:
     )
 
 
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
-    """Flags, and the recipe's fields as strings. Raises UserError for what is neither."""
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, list[str]]]:
+    """Flags, and the recipe's fields with every value that was given. Raises UserError for what is neither.
+
+    `--no-field` stands for `--field false` and takes no value.
+    """
     flags, rest = parser().parse_known_args(arguments)
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     while rest:
         flag = rest.pop(0)
         name, has_value, value = flag.partition("=")
         if not name.startswith("--"):
             raise UserError(f"unexpected argument {flag!r}; fields are given as --field value")
+        if name.startswith("--no-") and not has_value:
+            name, has_value, value = f"--{name[5:]}", "=", "false"
         if not has_value and not rest:
             raise UserError(f"{name}: expected a value")
-        values[name[2:].replace("-", "_")] = value if has_value else rest.pop(0)
+        values.setdefault(name[2:].replace("-", "_"), []).append(value if has_value else rest.pop(0))
     return flags, values
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from synthesis import personas
 from synthesis.asking import together
 from synthesis.engine import Engine
 from synthesis.errors import ReadingError, UserError
+from synthesis.nli import CONTRADICTION, ENTAILMENT, infer, likeliest
 from synthesis.recipe import fork
 
 Mode = Literal["engine", "negation", "nli"]
@@ -50,42 +48,15 @@ class Consistency:
         except ReadingError:
             return True
         pairs = [pair for member in members for pair in ((sentence, member), (member, sentence))]
-        return any(await self._classified(pairs, "contradict"))
+        return any(await self._classified(pairs, CONTRADICTION))
 
     async def _by_negation(self, engine: Engine, sentence: str, members: Sequence[str], rng: Random) -> bool:
         opposite, *opposites = await together(personas.negate(engine, it, fork(rng)) for it in (sentence, *members))
         pairs = [(sentence, negated) for negated in opposites] + [(member, opposite) for member in members]
         if self.nli:
-            return any(await self._classified(pairs, "entail"))
+            return any(await self._classified(pairs, ENTAILMENT))
         return any(await together(personas.entails(engine, *pair, fork(rng)) for pair in pairs))
 
     async def _classified(self, pairs: Sequence[tuple[str, str]], label: str) -> list[bool]:
         """Whether the model's likeliest class of each (premise, hypothesis) is `label`."""
-        return await asyncio.to_thread(_classify, self.nli or "", pairs, label)
-
-
-_ONE_AT_A_TIME = threading.Lock()  # profiles are checked side by side; the model is loaded once and used in turn
-
-
-@cache
-def _cross_encoder(name: str) -> Any:
-    from sentence_transformers import CrossEncoder
-
-    try:
-        return CrossEncoder(name)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--nli {name!r}: cannot be loaded: {error}; give a Hub id or folder of a cross-encoder "
-            "with the classes entailment and contradiction"
-        ) from error
-
-
-def _classify(name: str, pairs: Sequence[tuple[str, str]], label: str) -> list[bool]:
-    with _ONE_AT_A_TIME:
-        model = _cross_encoder(name)
-        classes = {index: text.lower() for index, text in model.model.config.id2label.items()}
-        wanted = [index for index, text in classes.items() if text.startswith(label)]
-        if len(wanted) != 1:
-            raise UserError(f"--nli {name!r}: has classes {sorted(classes.values())}, expected one {label!r}")
-        scores = model.predict(list(pairs), show_progress_bar=False)
-    return [int(row.argmax()) == wanted[0] for row in scores]
+        return [likeliest(each) == label for each in await infer(self.nli or "", pairs)]

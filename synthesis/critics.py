@@ -124,7 +124,7 @@ async def unfaithful(engine: Engine, dialogue: Dialogue, rng: Random) -> str | N
     The published critic passes conversations in which the users swap profiles; asking for each speaker does not.
     """
     sides = list(zip(sorted(dialogue.speakers), dialogue.personas, strict=True))
-    found = await together(_labels(engine, dialogue, user, persona.traits, fork(rng)) for user, persona in sides)
+    found = await together(faithfulness(engine, dialogue, user, persona.traits, fork(rng)) for user, persona in sides)
     for (user, persona), labels in zip(sides, found, strict=True):
         for trait, label in zip(persona.traits, labels, strict=True):
             if label == "contradicted":
@@ -132,7 +132,8 @@ async def unfaithful(engine: Engine, dialogue: Dialogue, rng: Random) -> str | N
     return None
 
 
-async def _labels(engine: Engine, dialogue: Dialogue, user: str, traits: Sequence[str], rng: Random) -> list[str]:
+async def faithfulness(engine: Engine, dialogue: Dialogue, user: str, traits: Sequence[str], rng: Random) -> list[str]:
+    """Which of LABELS each of `traits` deserves by what `user` says. Raises ReadingError."""
     numbered = "\n".join(f"{number}. {trait}" for number, trait in enumerate(traits, 1))
     request = chat(
         "faithfulness",

@@ -17,6 +17,9 @@ from synthesis.errors import UserError
 
 Json = dict[str, Any]
 
+UNASSIGNED = "either speaker may be either persona"
+"""The note of a dialogue of which nobody knows whose personas are whose."""
+
 
 @dataclass(frozen=True, slots=True)
 class Persona:
@@ -93,7 +96,9 @@ class Origin:
 class Dialogue:
     """A conversation: what it is about, who speaks, what was said, where it comes from.
 
-    `notes`: what a reader must know of this very dialogue, such as "incumbent" (a later round found nothing better).
+    `subtopic`, `characteristics` (name to value), `reasoning` before writing, `summary`, and `exemplars`, the ids of
+    the few-shots in the prompt, are diasynth's. `notes`: what a reader must know of this very dialogue, such as
+    "incumbent" (a later round found nothing better).
     """
 
     id: str
@@ -102,6 +107,11 @@ class Dialogue:
     topic: str | None = None
     document: str | None = None
     goal: Mapping[str, Any] | None = None
+    subtopic: str | None = None
+    characteristics: Mapping[str, str] | None = None
+    reasoning: str | None = None
+    summary: str | None = None
+    exemplars: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = ()
     origin: Origin | None = None
@@ -110,6 +120,17 @@ class Dialogue:
     def speakers(self) -> tuple[str, ...]:
         """Speakers in order of first appearance."""
         return tuple(dict.fromkeys(turn.speaker for turn in self.turns))
+
+    @property
+    def profiles(self) -> dict[str, Persona]:
+        """Personas by speaker, in the order of the speakers' names.
+
+        Empty with another number of speakers than of personas, and where nobody knows whose they are.
+        """
+        speakers = sorted(self.speakers)
+        if len(speakers) != len(self.personas) or UNASSIGNED in self.notes:
+            return {}
+        return dict(zip(speakers, self.personas, strict=True))
 
     def text(self) -> str:
         """The transcript, one `speaker: utterance` a line."""

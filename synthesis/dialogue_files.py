@@ -1,18 +1,30 @@
-"""Dialogues read from files: our own JSONL and the published Synthetic-Persona-Chat CSV, with all its anomalies."""
+"""Dialogues read from files and datasets, row by row, in every form of `dialogue_forms`.
+
+A source is a .jsonl, .json, .csv or .parquet file, the folder of a dataset (such as dist/NAME), or the Hub id of one.
+Folder and id may go on with a config and a split: `org/name:messages:train`, `dist/name::test`; without a split all of
+them are read, one after the other. A row in which there is no conversation is put aside with its reason.
+"""
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from synthesis import reading
-from synthesis.dialogue import Dialogue, Persona, from_json
+from synthesis.dialogue import Dialogue
+from synthesis.dialogue_forms import ROWS, SPC_COLUMNS, TABLES, Form, Read, form_of
 from synthesis.errors import ReadingError, UserError
-from synthesis.storage import read_csv, read_jsonl
+from synthesis.storage import read_rows
 
-SPC_COLUMNS = ("user 1 personas", "user 2 personas", "Best Generated Conversation")
+__all__ = ["SPC_COLUMNS", "Dialogues", "Loaded", "load"]
+
+Rows = Iterator[tuple[str, Any]]
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
+_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,40 +37,99 @@ class Loaded:
 
 
 def load(path: Path) -> Loaded:
-    """The dialogues of a .jsonl file of ours or a .csv in the published form.
+    """All dialogues of a file. Raises what `Dialogues` raises."""
+    source = Dialogues(str(path))
+    return Loaded(tuple(source), dict(source.issues), source.quarantined)
 
-    Raises UserError for another kind of file, a broken one, or one without a single dialogue.
+
+class Dialogues:
+    """The dialogues of a source, read anew whenever they are gone through, a few rows in memory at a time.
+
+    `issues` (kind to rows) and `quarantined` (place to reason) are those of the last time. Raises UserError for a
+    source of another kind, a broken one, and one without a single dialogue.
     """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._rows, self._forms, self._stem = _opened(source)
+        self.issues: Counter[str] = Counter()
+        self.quarantined: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        return (read.dialogue for _, read in self._each(quick=False) if read)
+
+    def texts(self) -> Iterator[Sequence[str]]:
+        """What was said in each dialogue, turn by turn; no dialogue is made where the row can do without."""
+        for texts, read in self._each(quick=True):
+            yield [turn.text for turn in read.dialogue.turns] if read else texts or ()
+
+    def _each(self, quick: bool) -> Iterator[tuple[Sequence[str] | None, Read | None]]:
+        """Each row that holds a dialogue: its texts, if `quick` and they can be had so, or else what was read."""
+        self.issues, self.quarantined = Counter(), {}
+        made = 0
+        form: Form | None = None
+        for number, (where, row) in enumerate(self._rows(), 1):
+            if form is None or not (isinstance(row, dict) and row.keys() >= set(form.keys)):
+                form = form_of(row, where, self._forms)
+            texts = form.texts(row) if quick else None
+            read = None
+            if texts is None:
+                try:
+                    read = form.read(row, f"{self._stem}-{number}", where)
+                except ReadingError as error:
+                    self.quarantined[where] = str(error)
+                    continue
+                self.issues.update(read.issues)
+            made += 1
+            yield texts, read
+        if not made:
+            reasons = dict(itertools.islice(self.quarantined.items(), 3))
+            raise UserError(f"dialogues {self.source}: no usable dialogue in it; quarantined: {reasons}")
+
+
+def _opened(source: str) -> tuple[Callable[[], Rows], tuple[Form, ...], str]:
+    """How to read the rows of `source`, the forms they may have, and what their dialogues are named after."""
+    path = Path(source)
     suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".csv"):
-        raise UserError(f"dialogues {path}: expected a .jsonl or .csv file")
-    loaded = (
-        _spc_csv(path)
-        if suffix == ".csv"
-        else Loaded(tuple(from_json(row, where) for where, row in read_jsonl(path, "dialogues")), {}, {})
+    if suffix == ".parquet" and not path.is_dir():
+        return lambda: _parquet(path), TABLES, path.stem
+    if suffix in (".jsonl", ".json", ".csv") and not path.is_dir():
+        return lambda: read_rows(path, "dialogues"), ROWS, path.stem
+    name, _, rest = source.partition(":")
+    if not path.is_file() and (Path(name).is_dir() or _HUB_ID.fullmatch(name)):
+        config, _, split = rest.partition(":")
+        return lambda: _dataset(name, config or None, split or None), TABLES, Path(name).name
+    raise UserError(
+        f"dialogues {source}: expected a .jsonl, .json, .csv or .parquet file, the folder of a dataset, or a Hub id "
+        "such as org/name:config:split"
     )
-    if not loaded.dialogues:
-        raise UserError(f"dialogues {path}: no usable dialogue in it; quarantined: {dict(loaded.quarantined)}")
-    return loaded
 
 
-def _spc_csv(path: Path) -> Loaded:
-    """Rows with personas as lines and a conversation as labelled lines; `reading.transcript` says what is mended."""
-    issues: Counter[str] = Counter()
-    dialogues, quarantined = [], {}
-    for number, (where, row) in enumerate(read_csv(path, "dialogues"), 1):
-        missing = [column for column in SPC_COLUMNS if column not in row]
-        if missing:
-            raise UserError(f"dialogues {path}: missing columns {missing}; expected {list(SPC_COLUMNS)}")
-        try:
-            read = reading.transcript(row[SPC_COLUMNS[2]])
-        except ReadingError as error:
-            quarantined[where] = str(error)
-            continue
-        issues.update(read.issues)
-        personas = tuple(
-            Persona(f"{path.stem}-{number}-{side}", tuple(filter(None, map(str.strip, row[column].splitlines()))))
-            for side, column in enumerate(SPC_COLUMNS[:2], 1)
-        )
-        dialogues.append(Dialogue(f"{path.stem}-{number}", read.turns, personas))
-    return Loaded(tuple(dialogues), dict(issues), quarantined)
+def _parquet(path: Path) -> Rows:
+    import polars as pl
+
+    if not path.is_file():
+        raise UserError(f"dialogues {path}: no such file")
+    try:
+        batches = pl.scan_parquet(path, glob=False).collect_batches(chunk_size=_BATCH, maintain_order=True)
+        rows = (row for batch in batches for row in batch.iter_rows(named=True))
+        for number, row in enumerate(rows, 1):
+            yield f"{path}, row {number}", row
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"dialogues {path}: not Parquet that can be read: {error}") from error
+
+
+def _dataset(name: str, config: str | None, split: str | None) -> Rows:
+    import datasets
+
+    try:
+        found = datasets.load_dataset(name, config, split=split, streaming=Path(name).is_dir())  # else fetched once
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise UserError(
+            f"dialogues {name}: cannot be loaded as a dataset{f', config {config}' if config else ''}"
+            f"{f', split {split}' if split else ''}: {error}; give NAME:config:split"
+        ) from error
+    parts = {split: found} if split else found
+    for part, rows in parts.items():
+        for number, row in enumerate(rows):
+            yield f"{name}:{part}[{number}]", row

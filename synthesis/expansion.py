@@ -12,22 +12,18 @@ import logging
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from synthesis import personas
 from synthesis.asking import together
-from synthesis.encoder import clusters, encode
+from synthesis.encoder import clusters
 from synthesis.engine import Engine
 from synthesis.errors import ReadingError
+from synthesis.known import Known
 from synthesis.personas import Sampling
 from synthesis.profiles import Attributes
 from synthesis.recipe import fork
 from synthesis.words import words
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 log = logging.getLogger(__name__)
 
@@ -49,32 +45,6 @@ class Expansion:
     wave: int
     distance: float | None
     cluster_size: float
-
-
-class Known:
-    """Texts and their vectors, to tell new from known. Grows by what is added."""
-
-    def __init__(self, texts: Sequence[str], encoder: str, same: float) -> None:
-        self.texts = list(texts)
-        self._encoder, self._same = encoder, same
-        self._vectors = encode(self.texts, encoder)
-
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Unit vectors of all texts, shape (n, d)."""
-        return self._vectors
-
-    def add(self, candidates: Sequence[str]) -> list[str]:
-        """Takes in the candidates that are below `same` to everything before them; returns those taken."""
-        import numpy as np
-
-        taken = []
-        for text, vector in zip(candidates, encode(candidates, self._encoder), strict=True):
-            if not len(self.texts) or float(np.max(self._vectors @ vector)) < self._same:
-                self._vectors = np.vstack([self._vectors, vector]) if len(self.texts) else vector[None]
-                self.texts.append(text)
-                taken.append(text)
-        return taken
 
 
 async def expand(engine: Engine, seeds: Sequence[str], how: Expansion, rng: Random) -> Attributes:

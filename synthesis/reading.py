@@ -30,7 +30,7 @@ class Transcript:
 
 
 def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
-    """The turns of `text`, each line opened by one of `labels` and a colon.
+    """The turns of `text`, each line opened by one of `labels` and a colon (also "：").
 
     A line without label continues the turn before it; text before the first label is dropped as an issue; turns of
     one speaker in a row are merged. Raises ReadingError when fewer than two speakers speak.
@@ -39,7 +39,7 @@ def transcript(text: str, labels: Sequence[str] = USERS) -> Transcript:
     pattern = re.compile(
         r"^([\s*_#>-]*)("
         + "|".join(re.escape(label).replace(r"\ ", r"\s*") for label in labels)
-        + r")([\s*_]*):(.*)$",
+        + r")([\s*_]*)[:：](.*)$",
         re.IGNORECASE,
     )
     spoken: list[tuple[str, str]] = []
@@ -151,3 +151,12 @@ def json_value(text: str) -> Any:
         except (ValueError, RecursionError):
             continue
     raise ReadingError(f"expected JSON, got {text[:60]!r}", text)
+
+
+def json_verdict(text: str, key: str) -> bool:
+    """True for "yes" under `key` of a JSON object, False for "no". Raises ReadingError for anything else."""
+    value = json_value(text)
+    said = value.get(key) if isinstance(value, dict) else None
+    if said not in ("yes", "no"):
+        raise ReadingError(f'expected "yes" or "no" under {key!r}, got {text[:80]!r}', text)
+    return bool(said == "yes")

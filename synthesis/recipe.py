@@ -103,8 +103,8 @@ def draw_seed(rng: Random) -> int:
     return rng.getrandbits(32)
 
 
-def make(kind: type[Any], preset: str, values: Mapping[str, str]) -> Any:
-    """A recipe from its preset and the user's `--field value` strings.
+def make(kind: type[Any], preset: str, values: Mapping[str, str | Sequence[str]]) -> Any:
+    """A recipe from its preset and the user's `--field value` strings: one, or all that were given for a field.
 
     Raises UserError naming an unknown preset or field, or a value that does not fit the field's type.
     """
@@ -116,18 +116,26 @@ def make(kind: type[Any], preset: str, values: Mapping[str, str]) -> Any:
     if unknown:
         known = ", ".join(sorted(fields))
         raise UserError(f"recipe {kind.name}: unknown field {unknown[0]!r}; its fields are {known}")
-    given = {name: _parse(hints[name], text, f"--{name.replace('_', '-')}") for name, text in values.items()}
+    given = {name: _given(hints[name], texts, f"--{name.replace('_', '-')}") for name, texts in values.items()}
     return kind(**(dict(kind.presets[preset]) | given))
 
 
+def _given(hint: Any, texts: str | Sequence[str], flag: str) -> Any:
+    """A tuple has a member for each time its flag was given; any other type takes one value."""
+    texts = [texts] if isinstance(texts, str) else texts
+    if get_origin(hint) is tuple:
+        return tuple(_parse(get_args(hint)[0], text.strip(), flag) for text in texts)
+    if len(texts) != 1:
+        raise UserError(f"{flag}: given {len(texts)} times ({', '.join(texts)}); it takes one value")
+    return _parse(hint, texts[0], flag)
+
+
 def _parse(hint: Any, text: str, flag: str) -> Any:
-    """`text` as the type `hint`: int, float, bool, str, Path, Literal, an optional or a tuple (comma-separated)."""
+    """`text` as the type `hint`: int, float, bool, str, Path, Literal, or an optional of them."""
     arguments = get_args(hint)
     if type(None) in arguments:
         rest = [part for part in arguments if part is not type(None)]
         return None if text.lower() == "none" else _parse(rest[0], text, flag)
-    if get_origin(hint) is tuple:
-        return tuple(_parse(arguments[0], part.strip(), flag) for part in text.split(",") if part.strip())
     if get_origin(hint) is Literal:
         if text not in arguments:
             raise UserError(f"{flag}: got {text!r}, expected one of {', '.join(map(str, arguments))}")

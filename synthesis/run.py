@@ -198,7 +198,8 @@ async def run(
 ) -> dict[str, Any]:
     """Runs `plan` to its end, from wherever an earlier run stopped; returns run.json's content.
 
-    `told`: what else run.json says: how the replies were come by, what they cost. `settle`: called before seeds
+    `told`: what else run.json says, asked when the other files are there: how the replies were come by, what they
+    cost, what the dialogues are like. `settle`: called before seeds
     or outcomes are on the disk, for what must be there when they are: replies, and what other shards look for.
     Raises UserError when the folder holds another run, EngineError when the endpoint is gone, StorageError when the
     disk refuses; whatever was finished by then is in the journal.
@@ -213,9 +214,8 @@ async def run(
     for number in range(1, plan.recipe.rounds + 1):
         await _round(plan, number, retries, rounds, engine, show, settle)
         rounds.append(await _complete(plan, number, retries, show))
-    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)} | told()
-    _publish(plan, rounds[-1], facts)
-    return facts
+    facts = facts | _result(plan, rounds, seed_stages) | {"seconds": round(time.monotonic() - begun, 1)}
+    return _publish(plan, rounds[-1], facts, told)
 
 
 # ---- the folder -----------------------------------------------------------------------------------------------------
@@ -267,8 +267,8 @@ def _checked(rows: Iterable[Row], recipe: str) -> Iterator[Row]:
         )
 
 
-def _publish(plan: Plan, last: Round, facts: dict[str, Any]) -> None:
-    """The run's results; run.json comes last, because "complete" is what builders trust.
+def _publish(plan: Plan, last: Round, facts: dict[str, Any], told: Told) -> dict[str, Any]:
+    """The run's results; run.json, which is returned, comes last, because "complete" is what builders trust.
 
     What this shard's rounds were before the last retry is not needed any more.
     """
@@ -276,11 +276,13 @@ def _publish(plan: Plan, last: Round, facts: dict[str, Any]) -> None:
     with ExitStack() as stack:
         streams = {name: stack.enter_context(replacing(folder / file)) for name, file in _LEDGERS.items()}
         for row in last.rows():
-            told = row["dialogue"] if row["outcome"] == "kept" else _ledger_row(row, last.number)
-            streams[row["outcome"]].write(dump(told) + "\n")
+            line = row["dialogue"] if row["outcome"] == "kept" else _ledger_row(row, last.number)
+            streams[row["outcome"]].write(dump(line) + "\n")
+    facts |= told()
     write_json(folder / "run.json", facts)
     for number in range(1, last.number + 1):
         plan.forget(number, last.retries)
+    return facts
 
 
 _LEDGERS = {"dropped": "dropped.jsonl", "failed": "failed.jsonl", "kept": "dialogues.jsonl"}

@@ -47,7 +47,7 @@ def _from_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _from_csv(path: Path) -> Iterator[tuple[str, Any]]:
-    rows = read_csv(path, "personas")
+    rows = list(read_csv(path, "personas"))
     header = list(rows[0][1])
     columns = [name for name in header if name.lower() in PROFILES] or [
         name for name in header if name.lower() in COLUMNS

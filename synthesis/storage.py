@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import errno
@@ -11,6 +12,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from synthesis.errors import StorageError, UserError
 
@@ -61,29 +64,58 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
         stream.writelines(dump(row) + "\n" for row in rows)
 
 
+@contextlib.contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Turns whatever the operating system says about reading `path` into a UserError that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{what} {path}: no such file") from error
+    except OSError as error:
+        raise UserError(f"{what} {path}: cannot read: {error.strerror or error}") from error
+
+
 def read_text(path: Path, what: str) -> str:
     """A user's text file, decoded. Raises UserError for a missing, unreadable, empty or wrongly encoded file."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{what} {path}: no such file") from error
+        with readable(path, what):
+            text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{what} {path}: not UTF-8 (byte {error.start}); convert it, for example with iconv"
         ) from error
-    except OSError as error:
-        raise UserError(f"{what} {path}: cannot read: {error.strerror or error}") from error
     if not text.strip():
         raise UserError(f"{what} {path}: the file is empty; fill it or give another")
     return text
 
 
 def read_jsonl(path: Path, what: str) -> Iterator[tuple[str, Any]]:
-    """Each line's place ("file:3") and value. Raises UserError for what is not JSON."""
-    for number, line in enumerate(read_text(path, what).split("\n"), 1):  # U+2028 and its like may stand in a string
-        if line.strip():
-            where = f"{path}:{number}"
-            yield where, parse(line, where)
+    """Each line's place ("file:3") and value, one line in memory at a time. Raises UserError for what is not JSON."""
+    empty, start = True, 0
+    with readable(path, what), path.open("rb") as lines:  # bytes: U+2028 and its like, which end text, may stand here
+        for number, line in enumerate(lines, 1):
+            text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if text.strip():
+                empty = False
+                where = f"{path}:{number}"
+                yield where, _value(text, where, f"{what} {path}", start)
+            start += len(line)
+    if empty:
+        raise UserError(f"{what} {path}: the file is empty; fill it or give another")
+
+
+def _value(line: bytes, where: str, file: str, start: int) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        pass  # the standard library takes more, and says more of what it does not take
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file}: not UTF-8 (byte {start + error.start}); convert it, for example with iconv"
+        ) from error
+    return parse(text.rstrip("\r\n"), where)
 
 
 def parse(line: str, where: str) -> Any:
@@ -96,21 +128,41 @@ def parse(line: str, where: str) -> Any:
         raise UserError(f"{where}: JSON beyond what can be read: {error}") from error
 
 
-def read_csv(path: Path, what: str) -> list[tuple[str, dict[str, str]]]:
+def read_rows(path: Path, what: str) -> Iterator[tuple[str, Any]]:
+    """Place and value of each row of a .jsonl, .json (one list) or .csv file. Raises UserError for any other."""
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        return read_jsonl(path, what)
+    if suffix == ".csv":
+        return read_csv(path, what)
+    if suffix != ".json":
+        raise UserError(f"{what} {path}: expected a .jsonl, .json or .csv file")
+    rows = parse(read_text(path, what), str(path))
+    if not isinstance(rows, list):
+        raise UserError(f"{what} {path}: got {type(rows).__name__}, expected a list of rows; JSON lines are .jsonl")
+    return ((f"{path}[{number}]", row) for number, row in enumerate(rows))
+
+
+def read_csv(path: Path, what: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Place ("file:3", the row's last line) and cells of each row below the header, line breaks in cells included.
 
     Raises UserError for what is not CSV, for a row with more cells than the header, and when there is no row.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path, what), newline=""), strict=True)
-    rows = []
-    try:
-        for row in reader:
-            where = f"{path}:{reader.line_num}"
-            if None in row:
-                raise UserError(f"{where}: more cells than the header has columns; quote cells that hold a comma")
-            rows.append((where, {str(key): value or "" for key, value in row.items()}))
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.reader.line_num}: not CSV: {error}") from error
+    rows = 0
+    with readable(path, what), path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream, strict=True)
+        try:
+            for row in reader:
+                rows += 1
+                where = f"{path}:{reader.line_num}"
+                if None in row:
+                    raise UserError(f"{where}: more cells than the header has columns; quote cells that hold a comma")
+                yield where, {str(key): value or "" for key, value in row.items()}
+        except csv.Error as error:
+            raise UserError(f"{path}:{reader.reader.line_num}: not CSV: {error}") from error
+        except UnicodeDecodeError:
+            read_text(path, what)  # says where
+            raise
     if not rows:
+        read_text(path, what)  # says if there is nothing at all
         raise UserError(f"{what} {path}: no rows below the header {reader.fieldnames}")
-    return rows

@@ -1,11 +1,21 @@
-"""Words of a text, as filters and metrics count them."""
+"""Words of a text, as filters and metrics count them, in any script.
+
+A combining mark (the vowel signs of Devanagari, the points of Arabic) belongs to the letter before it. In scripts that
+are written without spaces (Chinese, Japanese, Thai, Lao, Burmese, Khmer) every letter counts as a word: what is looked
+for is equal runs, and for those single letters do; `per_word` says how many make a word where lengths are compared.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_ALONE = re.compile(f"[{_SPACELESS}]")
 
 STOP_WORDS = frozenset(
     """a about after again all also always am an and another any anything are as at away back be because been before
@@ -21,14 +31,48 @@ STOP_WORDS = frozenset(
 )
 
 
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+@functools.cache
+def _any_word() -> re.Pattern[str]:
+    """Words of all scripts; made when the first text that needs it comes, for the marks take a while to list."""
+    marks = "".join(chr(at) for at in range(0x300, 0x10000) if unicodedata.category(chr(at)).startswith("M"))
+    letter = rf"(?:[^\W_{_SPACELESS}][{marks}]*)"
+    return re.compile(rf"[{_SPACELESS}][{marks}]*|{letter}+(?:['’]{letter}+)*")
+
+
 def words(text: str) -> list[str]:
     """Lower-cased words: runs of letters and digits, apostrophes inside a word kept and straightened."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+    text = text.lower()
+    plain = text.isascii() or not _MARKED.search(text)
+    return [word.replace("’", "'") for word in (_WORD if plain else _any_word()).findall(text)]
+
+
+_MARKED = re.compile(f"[\u0300-\u036f\u0483-\u1fff\u20d0-\u20ff\u2c00-\uffff{_SPACELESS}]")
+"""Letters beside which there may be combining marks, or no spaces."""
+
+
+def per_word(spoken: Sequence[str]) -> int:
+    """How many of `words()` make one word: 2 where most are single letters of a script without spaces, else 1."""
+    return 2 if 2 * sum(map(_alone, spoken)) > len(spoken) else 1
+
+
+def _alone(word: str) -> bool:
+    return _ALONE.match(word) is not None
 
 
 def content_words(text: str) -> set[str]:
     """Words that carry the subject: no stop words, and a crude stem so that "dogs" and "dog" meet."""
-    return {stem(word) for word in words(text) if word not in STOP_WORDS and len(word) > 1}
+    return {stem(word) for word in words(text) if word not in STOP_WORDS and (len(word) > 1 or _alone(word))}
+
+
+_SENTENCE_END = re.compile(r"(?<=[.!?…])(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)\s+|\s*\n\s*")
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of a text, split after closing marks and at line breaks; titles such as "Dr." close nothing."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
 
 
 def stem(word: str) -> str:

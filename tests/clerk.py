@@ -1,4 +1,4 @@
-"""A scripted model for the recipe spc: reads what it is asked and answers in form, the same for the same request."""
+"""A scripted model for the recipes: reads what it is asked and answers in form, the same for the same request."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from synthesis.engine import Request
+from tests import topic_clerk
 
 OPENERS = ("Hello there", "Good evening", "What a day", "Is this seat free", "Nice hat", "Are you from here")
 LINES = (
@@ -30,7 +31,9 @@ LINES = (
 
 
 def clerk(request: Request) -> str:
-    """The answer to any call of spc."""
+    """The answer to any call of spc and diasynth."""
+    if request.stage in topic_clerk.ANSWERS:
+        return topic_clerk.answer(request)
     prompt = request.prompt if request.prompt is not None else request.messages[-1][1]
     rng = Random(hashlib.sha256(f"{request.stage}:{request.seed}:{prompt}".encode()).hexdigest())
     return ANSWERS[request.stage](prompt, rng)

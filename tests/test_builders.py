@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -176,7 +177,7 @@ def test_a_small_dataset_says_which_splits_and_configs_it_lacks(tmp_path: Path) 
             tmp_path / "run",
             [conversation(1), conversation(2)],
             contests=UNFOUGHT,
-            metrics={"nearest": 0.4321, "turns": -1},
+            metrics={"turns": -1},
         ),
         tmp_path,
     )
@@ -187,7 +188,6 @@ def test_a_small_dataset_says_which_splits_and_configs_it_lacks(tmp_path: Path) 
     assert all(sentence in card for sentence in made.left_out)
     assert not (made.folder / "figures/critics.png").exists()
     assert "critics.png" not in card
-    assert "| `nearest` | 0.432 | measured by the run |" in card
     assert "| `turns` | -1 |" not in card
 
 
@@ -366,6 +366,25 @@ def test_what_a_run_took_is_on_its_card_and_nowhere_else(built: Built, tmp_path:
         "README.md"
     }
     assert "costs" not in (built.folder / "README.md").read_text()
+
+
+def test_a_reference_stands_beside_on_the_card(run: Path, tmp_path: Path) -> None:
+    people = tmp_path / "people.jsonl"
+    people.write_text('{"messages": [{"role": "a", "content": "Hi there"}, {"role": "b", "content": "Hi"}]}\n')
+    built = build(run, tmp_path / "dist", reference=str(people))
+    card = (built.folder / "README.md").read_text()
+    assert "| | value | reference | meaning |" in card
+    assert re.search(r"\| `distinct_1` \| 0\.\d+ \| 0\.667 \|", card)
+    assert re.search(r"\| `persona_coverage` \| \S+ \| – \|", card)  # nobody has a persona there
+    assert "| turns of a conversation (people.jsonl) | 2 | 2 | 2 | 2 |" in card
+    assert "The reference is `people.jsonl`" in card
+    assert str(tmp_path) not in card
+    alone = (build(run, tmp_path / "dist").folder / "README.md").read_text()
+    assert "| | value | meaning |" in alone
+    assert "The reference" not in alone
+    with pytest.raises(UserError, match=r"nowhere\.csv: no such file"):
+        build(run, tmp_path / "other", reference=str(tmp_path / "nowhere.csv"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_nothing_private_is_published() -> None:

@@ -45,6 +45,10 @@ KEEPS: list[tuple[Filter, Dialogue]] = [
     ),
     (Repetition(), talk("Yes, it is.", "No.", "Yes, it is.", "No.")),
     (Repetition(times=3), talk("I like it a lot.", "I like it a lot.")),
+    (Length(), talk("你喜欢远程办公吗？", "我很喜欢，因为在家里很安静。")),
+    (Length(), talk("هل تحب العمل من البيت؟", "نعم، فَالْبَيْتُ هادئ جدا.")),
+    (Length(), talk("क्या आपको घर से काम करना पसंद है?", "हाँ, यहाँ बहुत शांति है।")),
+    (Repetition(), talk("远程办公的好处是什么", "远程办公的坏处更多", "可是远程办公的人很开心")),
     (Repetition(), talk("I like to play chess too.", "So you like to play chess too?", "I play chess, too.")),
     (Copying(), talk("My bees sleep all winter.", "I have a class on a ship, all sailors, history of course.")),
     (Copying(share=0.25), talk("I keep seven bees in a wooden box.", "Sailors learn history with me.")),
@@ -55,6 +59,13 @@ KEEPS: list[tuple[Filter, Dialogue]] = [
 ]
 
 DROPS: list[tuple[Filter, Dialogue, str]] = [
+    (Length(longest=3), talk("我们一起去看新的电影吧"), "long utterance: 11 words"),
+    (Length(), talk("好的", "可以"), "short utterances: 2.0 words on average, expected 6"),
+    (
+        Repetition(),
+        talk("我想在家里远程办公因为很安静", "你想在家里远程办公因为很安静吗", "他想在家里远程办公因为很安静"),
+        "repeated phrase",
+    ),
     (Structure(), runs(1, 1), "speakers: 1 of them"),
     (Structure(), runs(1, 2, 3), "speakers: 3 of them"),
     (Structure(3, 4), runs(1, 2), "turn count: 2, expected 3 to 4"),

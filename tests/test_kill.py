@@ -134,6 +134,8 @@ def test_a_killed_run_goes_on_where_it_was(server: Server, tmp_path: Path) -> No
     assert torn <= KILLS * 100, "what was on its way when the process died is all that was asked for again"
     for name in SAME:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    counts = json.loads((tmp_path / "killed/run.json").read_text())["counts"]
+    facts = json.loads((tmp_path / "killed/run.json").read_text())
+    counts = facts["counts"]
+    assert facts["metrics"]["dialogues"] == counts["kept"]
     assert counts["kept"] + counts["dropped"] + counts["failed"] == counts["seeds"] == 8
     assert f"{counts['kept']} kept, {counts['dropped']} dropped" in told

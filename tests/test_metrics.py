@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.dialogue import Dialogue, Persona, Turn
-from synthesis.metric import Metric
+from synthesis.dialogue import Dialogue, Turn
+from synthesis.errors import Failure, ReadingError
+from synthesis.metric import averaged, scored
 from synthesis.metrics.lexical import Lexical
-from synthesis.metrics.persona import PersonaUse
 from synthesis.words import ngrams, words
 
 
-def talk(*texts: str, traits: tuple[tuple[str, ...], ...] = ()) -> Dialogue:
+def talk(*texts: str) -> Dialogue:
     """A dialogue in which User 1 and User 2 take turns."""
-    turns = tuple(Turn(f"User {1 + index % 2}", text) for index, text in enumerate(texts))
-    return Dialogue("d", turns, tuple(Persona(str(index), each) for index, each in enumerate(traits)))
+    return Dialogue("d", tuple(Turn(f"User {1 + index % 2}", text) for index, text in enumerate(texts)))
 
 
 def test_sizes() -> None:
@@ -46,9 +48,6 @@ def test_what_cannot_be_had_is_absent() -> None:
     assert "distinct_3" not in short
     assert short["distinct_2"] == 1
     assert Lexical()([talk("?!", "…")])["words_per_turn_max"] == 0
-    assert PersonaUse()([]) == {}
-    assert PersonaUse()([talk("Hi", "Hi", traits=(("I fish.",),))]) == {}  # one profile, two speakers
-    assert PersonaUse()([talk("Hi", "Hi", traits=(("I am I.",), ("It is me.",)))]) == {}  # no content words
 
 
 @given(st.lists(st.lists(st.text(alphabet="ab ", max_size=12), min_size=1, max_size=4), min_size=1, max_size=4))
@@ -59,36 +58,27 @@ def test_distinct_n_is_what_it_says(texts: list[list[str]]) -> None:
         assert found.get(f"distinct_{n}") == (pytest.approx(len(set(grams)) / len(grams)) if grams else None)
 
 
-def test_persona_use() -> None:
-    found = PersonaUse()(
-        [
-            talk(
-                "My dogs keep me awake, and I never learned how to swim.",
-                "Swimming? I paint, my paintings hang in the kitchen.",
-                traits=(
-                    ("I have a dog.", "I never learned how to swim.", "I grow roses."),
-                    ("I paint.", "I fear dogs."),
-                ),
-            )
-        ]
-    )
-    # dog 1/1 | learn, swim 2/2, recited | grow, ros 0/2 || paint 1/1, recited whole | fear, dog: 0/2, said by User 1
-    assert found == {
-        "persona_attributes": 5,
-        "persona_coverage": pytest.approx(3 / 5),
-        "persona_overlap": pytest.approx((1 + 1 + 0 + 1 + 0) / 5),
-        "persona_copied": pytest.approx(2 / 5),
-        "persona_swapped": pytest.approx(1 / 5),
-    }
+def test_every_number_is_explained() -> None:
+    assert Lexical()([talk("I like my old dog", "I ski a lot")]).keys() == Lexical.about.keys()
 
 
-def test_recital_stays_within_a_turn() -> None:
-    traits = (("I collect very old coins.",), ("I ski.",))
-    assert PersonaUse()([talk("I collect", "Oh?", "very old coins.", "Ah.", traits=traits)])["persona_copied"] == 0
-    assert PersonaUse()([talk("Yes, I collect very old things.", "Ah.", traits=traits)])["persona_copied"] == 0.5
+class Odd:
+    """Reads the dialogues with an odd number of turns."""
+
+    about: ClassVar[Mapping[str, str]] = {"odd": "turns"}
+
+    async def score(self, dialogue: Dialogue) -> dict[str, float]:
+        if len(dialogue.turns) % 2 == 0:
+            raise ReadingError(f"{len(dialogue.turns)} turns", "raw")
+        return {"odd": len(dialogue.turns)}
 
 
-@pytest.mark.parametrize("metric", [Lexical(), PersonaUse()])
-def test_every_number_is_explained(metric: Metric) -> None:
-    found = metric([talk("I like my old dog", "I ski a lot", traits=(("I have a dog.",), ("I ski.",)))])
-    assert found.keys() == metric.about.keys()
+async def test_what_cannot_be_read_is_raised_or_told_but_never_a_number() -> None:
+    dialogues = [talk("One"), talk("One", "two"), talk("One", "two", "three")]
+    with pytest.raises(ReadingError, match="2 turns"):
+        await scored(Odd(), dialogues)
+    unread: list[Failure] = []
+    found = await scored(Odd(), dialogues, at_a_time=2, unread=unread)
+    assert found == [{"odd": 1}, {}, {"odd": 3}]
+    assert [str(error) for error in unread] == ["2 turns"]
+    assert averaged(found) == {"odd": 2}

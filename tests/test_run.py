@@ -332,7 +332,14 @@ def test_flags_and_fields() -> None:
         ["spc", "--n", "7", "--profile-size", "4", "--nli=a/b", "--shard", "1/2", "--distance", "0.5"]
     )
     assert (flags.n, flags.shard) == (7, Shard(1, 2))
-    assert values == {"profile_size": "4", "nli": "a/b", "distance": "0.5"}
+    assert values == {"profile_size": ["4"], "nli": ["a/b"], "distance": ["0.5"]}
+
+
+def test_lists_and_switches() -> None:
+    _, values = parse(["diasynth", "--topic", "Rent, and who pays it", "--no-cot", "--topic=Opera", "--no-personas"])
+    assert values == {"topic": ["Rent, and who pays it", "Opera"], "cot": ["false"], "personas": ["false"]}
+    found = make(recipe_class("diasynth"), "improved", values)
+    assert (found.topic, found.cot, found.personas) == (("Rent, and who pays it", "Opera"), False, False)
 
 
 def test_fields_take_their_types() -> None:
@@ -356,6 +363,8 @@ def test_fields_take_their_types() -> None:
         (["spc", "--swap", "maybe"], "--swap: got 'maybe', expected true or false"),
         (["spc", "--style", "bold"], "--style: got 'bold', expected one of paper, improved"),
         (["spc", "--rounds"], "--rounds: expected a value"),
+        (["spc", "--low", "9", "--low", "8"], r"--low: given 2 times \(9, 8\); it takes one value"),
+        (["spc", "--no-rounds"], "--rounds: got 'false', expected int"),
         (["spc", "--rounds", "0"], "rounds is 0, expected at least 1"),
         (["spc", "--low", "9", "--high", "8"], "low 9 and high 8: expected 2 <= low <= high"),
         (["spc", "--consistency", "nli"], "needs a cross-encoder"),

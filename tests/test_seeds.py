@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from synthesis import dialogue_files, seeds
+from synthesis import seeds
 from synthesis.errors import UserError
 
 TEN = [f"I have {number} goats." for number in range(10)]
@@ -90,34 +90,3 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_lines(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text(" Ada \n\nBo\n")
     assert seeds.lines(tmp_path / "names.txt") == ["Ada", "Bo"]
-
-
-# ---- dialogues ------------------------------------------------------------------------------------------------------
-
-
-def test_published_dialogues(tmp_path: Path) -> None:
-    path = tmp_path / "published.csv"
-    rows = [
-        ["I ski.", "I swim.\nI sing.", text] for text in ("User 1: Hi!\nUser 2: Hello!", "", "*User 1:* A\nUser 2: B")
-    ]
-    path.write_text(csv_text(list(dialogue_files.SPC_COLUMNS), rows), newline="")
-    loaded = dialogue_files.load(path)
-    assert [dialogue.id for dialogue in loaded.dialogues] == ["published-1", "published-3"]
-    assert loaded.dialogues[0].personas[1].traits == ("I swim.", "I sing.")
-    assert loaded.issues == {"starred label": 1}
-    assert list(loaded.quarantined) == [f"{path}:6"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("d.txt", "Hi!", r"d\.txt: expected a \.jsonl or \.csv file"),
-        ("d.jsonl", '{"id": "a"}', r"d\.jsonl:1: not a Dialogue: .*missing fields \['turns'\]"),
-        ("d.csv", "conversation\nHi!", r"d\.csv: missing columns \['user 1 personas'"),
-        ("e.csv", csv_text(list(dialogue_files.SPC_COLUMNS), [["I ski.", "I swim.", "Hi!"]]), "no usable dialogue"),
-    ],
-)
-def test_bad_files_of_dialogues_are_named(tmp_path: Path, name: str, content: str, says: str) -> None:
-    (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match=says):
-        dialogue_files.load(tmp_path / name)

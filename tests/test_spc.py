@@ -1,4 +1,4 @@
-"""The recipe spc from attributes to dialogues, by a scripted model: the only tests that load the sentence encoder."""
+"""The recipe spc from attributes to dialogues, by a scripted model: with the sentence encoder itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from synthesis.engine import Engine, Info, Request
 from synthesis.engines.journal import Journal
 from synthesis.engines.scripted import Scripted, spoken
 from synthesis.errors import ContextOverflow, UserError
-from synthesis.expansion import Expansion, Known, expand
+from synthesis.expansion import Expansion, expand
+from synthesis.known import Known
 from synthesis.outcomes import Shard
 from synthesis.personas import Sampling
 from synthesis.reading import USERS
@@ -31,6 +32,7 @@ from synthesis.recipe import Dropped, Pool, Seed, make
 from synthesis.recipes.spc import HERE, Spc
 from synthesis.run import Plan, run
 from tests.clerk import clerk
+from tests.tiny_cross_encoder import make_cross_encoder
 from tests.vectors import Dawdling
 
 ATTRIBUTES = [json.loads(line)["text"] for line in (HERE / "spc_personas.jsonl").read_text().splitlines()]
@@ -397,26 +399,7 @@ async def test_replies_that_cannot_be_read_slow_the_growth_only() -> None:
 
 @pytest.fixture(scope="module")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny cross-encoder that finds a contradiction in everything, by the bias of its last layer."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("nli")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "i", "ski", "hate", "snow", "."]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    labels = {0: "entailment", 1: "neutral", 2: "contradiction"}
-    config = BertConfig(
-        vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
-        max_position_embeddings=32, id2label=labels, label2id={name: at for at, name in labels.items()},
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = BertForSequenceClassification(config)
-    with torch.no_grad():
-        model.classifier.weight.zero_()
-        model.classifier.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
-    model.save_pretrained(folder)
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
+    return make_cross_encoder(tmp_path_factory.mktemp("nli"), contradicting=["hate"], entailing=["swim"])
 
 
 async def test_by_a_cross_encoder(cross_encoder: Path) -> None:

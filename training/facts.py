@@ -18,6 +18,7 @@ HYPERPARAMETERS = (
     "lr_scheduler_kwargs", "warmup_steps", "max_steps", "stop_at", "step_tokens", "row_lengths", "weights",
     "weights_from", "seed", "bf16",
 )  # fmt: skip
+SHAPE = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 PACKAGES = ("torch", "transformers", "trl", "tokenizers", "accelerate")
 
 
@@ -63,36 +64,59 @@ def hardware(trainer: Any) -> str:
     return f"{count * torch.get_num_threads()} CPU threads ({torch.backends.cpu.get_cpu_capability()}), no accelerator"
 
 
-def run_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything about a finished run, its interrupted parts included."""
+def context(config: Any, side: str = "encoder") -> int | None:
+    """The longest text that a model has positions for, in tokens; None where positions are relative, as in T5.
+
+    `side`: "encoder" or "decoder", for those models that have more on one side.
+    """
+    names = (f"max_{side}_position_embeddings", "max_position_embeddings")
+    return next((int(getattr(config, name)) for name in names if getattr(config, name, None) is not None), None)
+
+
+def run_facts(trainer: Any, command: Sequence[str], hyperparameters: Sequence[str], tokens: int) -> dict[str, Any]:
+    """What there is to say of any finished run, its interrupted parts included.
+
+    `command`: module and arguments; `hyperparameters`: names of the trainer's arguments; `tokens`: of all examples,
+    seen once an epoch.
+    """
     args, config = trainer.args, trainer.model.config
-    given = json.loads(Path(args.facts_file).read_text(encoding="utf-8")) if args.facts_file else {"data": []}
-    shape = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    packed = sum(len(example.ids) for example in examples)
     steps = trainer.state.global_step
-    per_epoch = max(1.0, len(trainer.train_dataset) / (args.world_size * args.gradient_accumulation_steps))
+    at_once = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
+    per_epoch = max(1.0, len(trainer.train_dataset) / at_once)
     return {
         "parameters": trainer.model.num_parameters(),
-        "architecture": {key: getattr(config, key) for key in shape if hasattr(config, key)},
+        "architecture": {key: getattr(config, key) for key in SHAPE if getattr(config, key, None) is not None},
         "vocabulary": config.vocab_size,
-        "context": config.max_position_embeddings,
-        "data": sources(given["data"], examples),
-        "tasks": tasks(examples),
-        "hyperparameters": {key: getattr(args, key) for key in HYPERPARAMETERS}
-        | {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW", "processes": args.world_size},
+        "context": context(config),
+        "hyperparameters": {key: getattr(args, key) for key in hyperparameters} | {"processes": args.world_size},
         "steps": steps,
         "epochs": round(steps / per_epoch, 3),
-        "tokens_seen": round(packed * steps / per_epoch),
+        "tokens_seen": round(tokens * steps / per_epoch),
         "seconds": round(max(entry.get("seconds", 0.0) for entry in trainer.state.log_history)),
         "hardware": hardware(trainer),
         "curve": curve(trainer.state.log_history),
-        "evaluation": dict(evaluation),
         "versions": {
             "parley": VERSION,
             "python": sys.version.split()[0],
             **{package: version(package) for package in PACKAGES},
         },
-        "command": "python -m " + " ".join(["training.sft", *sys.argv[1:]]),
+        "command": " ".join(["python -m", *command]),
+    }
+
+
+def sft_facts(trainer: Any, examples: Sequence[Encoded], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything about a finished run of `training.sft`."""
+    args = trainer.args
+    given = json.loads(Path(args.facts_file).read_text(encoding="utf-8")) if args.facts_file else {"data": []}
+    facts = run_facts(
+        trainer, ["training.sft", *sys.argv[1:]], HYPERPARAMETERS, sum(len(example.ids) for example in examples)
+    )
+    optimizer = {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW"}
+    return facts | {
+        "data": sources(given["data"], examples),
+        "tasks": tasks(examples),
+        "hyperparameters": facts["hyperparameters"] | optimizer,
+        "evaluation": dict(evaluation),
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,9 +22,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, T
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
 
+from training.clock import Clock
 from training.command import told
 from training.data import IGNORED, Encoded, batches, collate, encode, mask_report, read_examples
-from training.facts import run_facts
+from training.facts import sft_facts
 from training.muon import MuonAdamW
 
 
@@ -77,13 +77,6 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
                 self.model, self.args.matrix_rate, self.args.learning_rate, betas, self.args.weight_decay
             )
         return super().create_optimizer(model) if self.optimizer is None else self.optimizer
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the seconds trained so far, those before a resumption included."""
-        if not hasattr(self, "began"):
-            before = [entry["seconds"] for entry in self.state.log_history if "seconds" in entry]
-            self.began = time.monotonic() - max(before, default=0.0)
-        super().log({**logs, "seconds": round(time.monotonic() - self.began, 1)}, start_time)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -161,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         data_collator=partial(collate, pad=tokenizer.pad_token_id),
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
-        callbacks=[StopAt(args.stop_at)],
+        callbacks=[StopAt(args.stop_at), Clock()],
     )
     last = get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
     trainer.train(resume_from_checkpoint=last)
@@ -171,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Evaluation on everything held out, and the facts of the run
     evaluation = task_losses(trainer.model, held_out, args, tokenizer.pad_token_id) if held_out else {}
-    facts = run_facts(trainer, train, evaluation)
+    facts = sft_facts(trainer, train, evaluation)
     (Path(args.output_dir) / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     print(json.dumps(evaluation, indent=1))
 

@@ -79,6 +79,8 @@ def _refusal(status: int, told: str, kind: str, said: str) -> ParleyError:
         return ContextOverflow(f"{told}: shorten the prompt, lower max_new_tokens, or serve a longer context")
     if "grammar is not supported" in said:
         return Unsupported(f"{told}: start TGI without --disable-grammar-support")
+    if "`top_n_tokens` must be" in said:
+        return Unsupported(f"{told}: start TGI with a higher --max-top-n-tokens, or ask for fewer")
     return Barred(told) if status in _BARRED else RequestRefused(told)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from synthesis.dialogue import Dialogue, Persona
-from synthesis.words import content_words, ngrams, words
+from synthesis.words import content_words, ngrams, per_word, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Copying:
         return None
 
     def _recited(self, trait: list[str], spoken: list[list[str]]) -> bool:
-        length = min(self.run, len(trait))
+        length = min(self.run * per_word(trait), len(trait))
         runs = set(ngrams(trait, length))
         return length > 0 and any(not runs.isdisjoint(ngrams(utterance, length)) for utterance in spoken)
 

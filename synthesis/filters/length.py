@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
 from synthesis.dialogue import Dialogue
-from synthesis.words import words
+from synthesis.words import per_word, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,13 @@ class Length:
     mean: float = 3.0
 
     async def __call__(self, dialogue: Dialogue) -> str | None:
-        counts = [len(words(turn.text)) for turn in dialogue.turns]
+        spoken = [words(turn.text) for turn in dialogue.turns]
+        counts = [len(each) for each in spoken]
         if not counts or min(counts) == 0:
             return f"empty utterance: turn {counts.index(0) + 1 if counts else 0}"
-        if max(counts) > self.longest:
+        size = per_word(list(itertools.chain.from_iterable(spoken)))
+        if max(counts) > self.longest * size:
             return f"long utterance: {max(counts)} words, turn {counts.index(max(counts)) + 1}"
-        if sum(counts) / len(counts) < self.mean:
-            return f"short utterances: {sum(counts) / len(counts):.1f} words on average, expected {self.mean:g}"
+        if sum(counts) / len(counts) < self.mean * size:
+            return f"short utterances: {sum(counts) / len(counts):.1f} words on average, expected {self.mean * size:g}"
         return None

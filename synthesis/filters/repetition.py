@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
 from synthesis.dialogue import Dialogue
-from synthesis.words import ngrams, words
+from synthesis.words import ngrams, per_word, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Repetition:
 
     async def __call__(self, dialogue: Dialogue) -> str | None:
         spoken = [tuple(words(turn.text)) for turn in dialogue.turns]
-        said = Counter(utterance for utterance in spoken if len(utterance) >= self.words)
+        size = per_word(list(itertools.chain.from_iterable(spoken)))
+        said = Counter(utterance for utterance in spoken if len(utterance) >= self.words * size)
         for utterance, count in said.most_common(1):
             if count >= self.times:
                 return f"repeated utterance: {' '.join(utterance)!r}, {count} times"
@@ -34,8 +36,9 @@ class Repetition:
             grams = list(ngrams(utterance, 3))
             if len(grams) >= 6 and len(set(grams)) < len(grams) / 2:
                 return f"looping utterance: turn {number}"
+        length = self.phrase * size
         # dict.fromkeys and not a set: of equally common phrases the first spoken is named, in every process
-        phrases = Counter(gram for utterance in spoken for gram in dict.fromkeys(ngrams(utterance, self.phrase)))
+        phrases = Counter(gram for utterance in spoken for gram in dict.fromkeys(ngrams(utterance, length)))
         for phrase, count in phrases.most_common(1):
             if count >= self.turns:
                 return f"repeated phrase: {' '.join(phrase)!r}, in {count} turns"

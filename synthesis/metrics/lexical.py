@@ -1,68 +1,91 @@
-"""Sizes and variety: turns, words, and distinct-n over all dialogues.
-
-distinct-n = different n-grams / all n-grams, over lower-cased words, n-grams inside one turn only; after Li et al.
-2016 (arXiv 1510.03055, which divides by the number of words instead). It falls as a dataset grows, so that only
-datasets of a size compare.
-"""
+"""Sizes and variety of words: turns, words, vocabulary, and distinct-n over all dialogues."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import polars as pl
 
 from synthesis.dialogue import Dialogue
-from synthesis.words import words
+from synthesis.spoken import MOST_WORDS, Spoken, counted, texts_of
 
-_SPREAD = ("mean", "median", "min", "max")
-_MOST_WORDS = 1 << 21  # three word numbers share one signed 64-bit key
+SPREAD = ("mean", "median", "min", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of one batch: turns of each dialogue, words of each turn and dialogue, and the different n-grams by n."""
+
+    turns: pl.Series
+    turn_words: pl.Series
+    dialogue_words: pl.Series
+    different: Mapping[int, pl.Series]
+    grams: Mapping[int, int]
+    last_word: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
     """Counts of dialogues, turns and words with their spread, size of the vocabulary, and distinct-1, -2, -3.
 
-    Words are those of `synthesis.words`. A distinct-n without any n-gram, or beyond two million different words, is
-    absent; so is everything when there are no dialogues.
+    Formula: distinct-n = different n-grams / all n-grams, over all dialogues; words are lower-cased runs of letters
+    and digits (`synthesis.words`), n-grams lie inside one turn. A dialogue without turns is not counted.
+
+    Source: Li et al. 2016 (arXiv 1510.03055), who divide by the number of words instead.
+
+    Known defects: distinct-n falls as a dataset grows, because words recur, so that only datasets of one size compare;
+    nonsense is most distinct of all. Beyond two million different words distinct-3 is absent.
+
+    Example: the one dialogue "I like my dog. My dog barks" / "Dogs bark a lot" has 11 words, of which "my" and "dog"
+    come twice: distinct-1 = 9/11. Of its 6 + 3 2-grams only "my dog" comes twice: distinct-2 = 8/9.
     """
 
     about: ClassVar[Mapping[str, str]] = {
-        "dialogues": "dialogues",
-        "turns": "turns in all",
-        "words": "words in all turns",
-        "vocabulary": "different words, lower-cased",
-        **{f"turns_per_dialogue_{each}": f"turns of a dialogue, {each}" for each in _SPREAD},
-        **{f"words_per_turn_{each}": f"words of a turn, {each}" for each in _SPREAD},
-        **{f"words_per_dialogue_{each}": f"words of a dialogue, {each}" for each in _SPREAD},
+        "dialogues": "dialogues; from 0",
+        "turns": "turns in all; from 0",
+        "words": "words in all turns; from 0",
+        "vocabulary": "different words, lower-cased; from 0, higher is more varied",
+        **{f"turns_per_dialogue_{each}": f"turns of a dialogue, {each}; from 0" for each in SPREAD},
+        **{f"words_per_turn_{each}": f"words of a turn, {each}; from 0" for each in SPREAD},
+        **{f"words_per_dialogue_{each}": f"words of a dialogue, {each}; from 0" for each in SPREAD},
         **{f"distinct_{n}": f"different {n}-grams / all {n}-grams; 0 to 1, higher is more varied" for n in (1, 2, 3)},
     }
 
     def __call__(self, dialogues: Iterable[Dialogue]) -> dict[str, float]:
-        numbers: dict[str, int] = {}
-        turn_of, word, turn_words, dialogue_of = array("q"), array("q"), array("q"), array("q")
-        for index, dialogue in enumerate(dialogues):
-            for turn in dialogue.turns:
-                spoken = words(turn.text)
-                turn_of.extend([len(turn_words)] * len(spoken))
-                word.extend([numbers.setdefault(each, len(numbers)) for each in spoken])
-                turn_words.append(len(spoken))
-                dialogue_of.append(index)
-        if not turn_words:
-            return {}
-        turns = pl.DataFrame({"dialogue": dialogue_of, "words": turn_words})
-        each = turns.group_by("dialogue").agg(turns=pl.len(), words=pl.col("words").sum())
+        return counted([self], texts_of(dialogues))
+
+    def count(self, batch: Spoken) -> Sizes:
+        each = batch.turns.group_by("dialogue").agg(turns=pl.len(), words=pl.col("words").sum())
+        grams = {n: batch.ngrams(n)["key"] for n in (1, 2, 3)}
+        last = batch.words["word"].max()
+        return Sizes(
+            each["turns"],
+            batch.turns["words"],
+            each["words"],
+            {n: keys.unique() for n, keys in grams.items()},
+            {n: keys.len() for n, keys in grams.items()},
+            last if isinstance(last, int) else -1,
+        )
+
+    def total(self, counts: Sequence[Sizes]) -> dict[str, float]:
+        turns, turn_words, dialogue_words = (
+            pl.concat([getattr(each, name) for each in counts]) for name in ("turns", "turn_words", "dialogue_words")
+        )
+        different = {n: pl.concat([each.different[n] for each in counts]).n_unique() for n in (1, 2, 3)}
+        grams = {n: sum(each.grams[n] for each in counts) for n in (1, 2, 3)}
+        if max(each.last_word for each in counts) >= MOST_WORDS:
+            del grams[3]
         return {
-            "dialogues": each.height,
-            "turns": turns.height,
-            "words": len(word),
-            "vocabulary": len(numbers),
-            **_spread("turns_per_dialogue", each["turns"]),
-            **_spread("words_per_turn", turns["words"]),
-            **_spread("words_per_dialogue", each["words"]),
-            **_distinct(pl.DataFrame({"turn": turn_of, "word": word}), len(numbers)),
+            "dialogues": turns.len(),
+            "turns": turn_words.len(),
+            "words": grams[1],
+            "vocabulary": different[1],
+            **_spread("turns_per_dialogue", turns),
+            **_spread("words_per_turn", turn_words),
+            **_spread("words_per_dialogue", dialogue_words),
+            **{f"distinct_{n}": different[n] / all_ for n, all_ in grams.items() if all_},
         }
 
 
@@ -72,16 +95,4 @@ def _spread(name: str, counts: pl.Series) -> dict[str, float]:
         .select(mean=pl.col("n").mean(), median=pl.col("n").median(), min=pl.col("n").min(), max=pl.col("n").max())
         .row(0, named=True)
     )
-    return {f"{name}_{each}": row[each] for each in _SPREAD}
-
-
-def _distinct(table: pl.DataFrame, vocabulary: int) -> dict[str, float]:
-    if vocabulary >= _MOST_WORDS:
-        return {}
-    found = {}
-    for n in (1, 2, 3):
-        key = pl.sum_horizontal(pl.col("word").shift(back) * vocabulary**back for back in range(n))
-        grams = table.select(key.filter(pl.col("turn") == pl.col("turn").shift(n - 1)))["word"]
-        if grams.len():
-            found[f"distinct_{n}"] = grams.n_unique() / grams.len()
-    return found
+    return {f"{name}_{each}": row[each] for each in SPREAD}

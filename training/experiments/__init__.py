@@ -1,0 +1,1 @@
+"""Published experiments, one a file, each run by one command: `make experiment NAME=diasynth-summarise`."""
