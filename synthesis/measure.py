@@ -120,7 +120,7 @@ _ASKED = {
     "engine": "an engine to ask: --endpoint URL",
     "nli": "a model for natural language inference: --nli MODEL",
     "level": "a --level, turn or dialogue",
-    "others": "other dialogues to compare with, which this command does not give",
+    "others": "dialogues of the same ids to play against: --others SOURCE",
 }
 
 
@@ -151,7 +151,7 @@ async def measured(
     for name, metric in chosen.metrics.items():
         if name in scorers:
             scores, reason = await tried(metric, asked)
-            found |= averaged(scores)
+            found |= averaged(scores) | (metric.over(scores) if hasattr(metric, "over") else {})
             if reason is not None:
                 failed[name] = reason
         elif name not in counting:

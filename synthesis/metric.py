@@ -36,7 +36,10 @@ class Metric(Protocol):
 
 
 class Scorer(Protocol):
-    """Numbers about one dialogue, or about its last turn in the light of those before; may ask an engine."""
+    """Numbers about one dialogue, or about its last turn in the light of those before; may ask an engine.
+
+    One that also has `over(scores)` says with it what the scores of all dialogues tell together.
+    """
 
     @property
     def about(self) -> Mapping[str, str]: ...

@@ -24,6 +24,7 @@ from synthesis.metrics.__main__ import _engine, main
 from synthesis.metrics.baselines import Baselines
 from synthesis.metrics.fed import Fed
 from synthesis.metrics.lexical import Lexical
+from synthesis.metrics.pairwise import opponents
 from synthesis.storage import write_jsonl
 from tests.fake_tgi import FakeTgi
 from tests.readme_tree import ROOT
@@ -218,6 +219,31 @@ def test_the_page_of_one_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.startswith("## self-bleu\n")
     assert "| `self_bleu` |" in said
     assert "lexical" not in said
+
+
+async def test_a_judge_chooses_between_two_files_and_is_judged_itself(tmp_path: Path) -> None:
+    """The judge prefers "good", and in the two pairs without it goes by the place: both ties go to the first."""
+    mine = [Dialogue(f"d{at}", (Turn("A", text), Turn("B", "So."))) for at, text in enumerate(("good", "x", "y", "z"))]
+    theirs = [
+        Dialogue(f"d{at}", (Turn("A", text), Turn("B", "So."))) for at, text in enumerate(("x", "good", "y", "z"))
+    ]
+
+    def judge(request: Request) -> str:
+        asked = request.messages[-1][1]
+        first, second = asked.find("good"), asked.rfind("So.")
+        return "1" if first < 0 or asked.count("So.", 0, first) == 0 else "2" if first < second else "1"
+
+    metric = kinds()["pairwise"](engine=Scripted(judge), others=opponents(theirs))
+    found, failed = await measured(mine, Chosen({"pairwise": metric}), 10)  # type: ignore[arg-type]
+    assert not failed
+    assert (found["pairwise_win"], found["pairwise_tie"], found["pairwise_loss"]) == (0.25, 0.5, 0.25)
+    assert found["pairwise_bias"] == 1
+    assert found["pairwise_bias_low"] == pytest.approx(0.025**0.5)
+
+
+def test_who_chooses_must_be_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small), "--others", str(small)]) == 2
+    assert "--others SOURCE needs an engine that chooses: --endpoint URL" in capsys.readouterr().err
 
 
 # ---- run.json -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from synthesis.errors import ParleyError, UserError
 from synthesis.flag_types import positive
 
 if TYPE_CHECKING:
+    from synthesis.dialogue import Dialogue
     from synthesis.measure import Chosen
     from synthesis.measure_table import Column
     from synthesis.metric import Level
@@ -73,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", help="which of the endpoint's models")
     add("--journal", type=Path, metavar="FILE", help="keep the engine's replies there, and find them again")
     add("--sample", type=positive, default=100, help="dialogues of each source that an engine judges (default: 100)")
+    add(
+        "--others",
+        metavar="SOURCE",
+        help="let an engine choose between each dialogue and that of its id there",
+    )
     add("--nli", metavar="MODEL", help="measure also what needs a model for natural language inference, by this one")
     add("--human", type=Path, metavar="FILE", help="hold what scores one dialogue against human scores; and stop")
     add("--level", choices=("turn", "dialogue"), help="judge the last turn in the light of those before, or all")
@@ -83,10 +89,19 @@ async def _columns(flags: argparse.Namespace) -> list[Column]:
     from synthesis.measure import chosen
 
     async with _engine(flags) as engine:
-        given = {"engine": engine, "nli": flags.nli, "level": flags.level}
+        given = {"engine": engine, "nli": flags.nli, "level": flags.level, "others": _others(flags)}
         wanted = chosen(flags.only, {name: value for name, value in given.items() if value is not None})
         sources = [*flags.sources, *([flags.reference] if flags.reference else [])]
         return [await _column(source, wanted, flags.sample) for source in sources]
+
+
+def _others(flags: argparse.Namespace) -> dict[str, Dialogue] | None:
+    from synthesis.dialogue_files import Dialogues
+    from synthesis.metrics.pairwise import opponents
+
+    if flags.others and not flags.endpoint:
+        raise UserError("--others SOURCE needs an engine that chooses: --endpoint URL")
+    return opponents(Dialogues(flags.others)) if flags.others else None
 
 
 async def _against_people(flags: argparse.Namespace) -> int:
@@ -94,8 +109,8 @@ async def _against_people(flags: argparse.Namespace) -> int:
     from synthesis.measure import chosen
     from synthesis.metrics.human import agreement_table, rendered
 
-    if flags.sources or flags.reference:
-        raise UserError("--human FILE brings its own dialogues; leave out SOURCE and --reference")
+    if flags.sources or flags.reference or flags.others:
+        raise UserError("--human FILE brings its own dialogues; leave out SOURCE, --reference and --others")
     level: Level = flags.level or "dialogue"
     async with _engine(flags) as engine:
         given = {"engine": engine, "nli": flags.nli, "level": level}

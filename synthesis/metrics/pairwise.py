@@ -80,6 +80,10 @@ class Pairwise:
             scores["pairwise_longer"] = float((won == 2) == (sizes[0] > sizes[1]))
         return scores
 
+    def over(self, scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
+        """What all pairs together say of the judge."""
+        return position_bias(scores)
+
     async def _preferred(self, pair: tuple[Dialogue, Dialogue], thread: str, rng: Random) -> str:
         first, second = (each.text() for each in pair)
         request = chat(
