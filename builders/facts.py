@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -13,11 +13,8 @@ from builders.dialogues import SHARES, Column, DialogueBuilder, Run, split_of
 from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import BuildError
-from synthesis.metrics.compression import Compression
-from synthesis.metrics.lexical import Lexical
-from synthesis.metrics.persona import PersonaUse
-from synthesis.metrics.variety import Openings, Repetition
-from synthesis.spoken import counted, texts_of
+from synthesis.glance import ABOUT, numbers
+from synthesis.spoken import texts_of
 from synthesis.words import words
 
 SPREADS = {
@@ -74,12 +71,7 @@ class Reference:
         """What `dialogue_files` takes as a source. Raises UserError for what it cannot read."""
         dialogues = Dialogues(source)
         local = Path(source).exists() or Path(source.partition(":")[0]).exists()
-        return cls(PurePath(source).name if local else source, _numbers(dialogues.texts(), lambda: dialogues))
-
-
-def _numbers(texts: Iterable[Sequence[str]], dialogues: Callable[[], Iterable[Dialogue]]) -> dict[str, float]:
-    counts = counted((Lexical(), Repetition(), Openings()), texts)
-    return counts | Compression()(dialogues()) | PersonaUse()(dialogues())
+        return cls(PurePath(source).name if local else source, numbers(dialogues.texts(), lambda: dialogues))
 
 
 def survey(run: Run, builder: DialogueBuilder) -> Survey:
@@ -145,13 +137,9 @@ def facts(
     said = {key: public(value) for key, value in run.facts.items() if key not in _NOT_SAID}
     said["contests"] = contests(run.facts)
     said["versions"] |= {"datasets": version("datasets")}
-    numbers = {**_numbers(texts_of(run.dialogues()), run.dialogues), **seen.shared}
+    found = {**numbers(texts_of(run.dialogues()), run.dialogues), **seen.shared}
     about = {
-        **Lexical.about,
-        **Repetition.about,
-        **Openings.about,
-        **Compression.about,
-        **PersonaUse.about,
+        **ABOUT,
         "eval_attributes_in_train": "attributes of validation and test that also occur in train; 0 to 1",
         "eval_turns_in_train": f"turns of validation and test, of {_RECURRING_WORDS} words or more, that occur "
         "verbatim in train; 0 to 1, lower is better",
@@ -171,7 +159,7 @@ def facts(
         "run": said,
         "configs": [_config(table, first=table is tables[0]) for table in tables],
         "left_out": left_out(builder, tables),
-        "spread": [*_spread(numbers), *(_spread(reference.numbers, f" ({reference.name})") if reference else ())],
+        "spread": [*_spread(found), *(_spread(reference.numbers, f" ({reference.name})") if reference else ())],
         **({"reference": reference.name} if reference else {}),
         "statistics": [
             {
@@ -180,7 +168,7 @@ def facts(
                 "meaning": about[key],
                 "reference": reference.numbers.get(key) if reference else None,
             }
-            for key, value in numbers.items()
+            for key, value in found.items()
             if not key.startswith(tuple(SPREADS))
         ],
         "figures": dict(figures),
@@ -188,9 +176,9 @@ def facts(
     }
 
 
-def _spread(numbers: Mapping[str, float], whose: str = "") -> list[dict[str, Any]]:
+def _spread(found: Mapping[str, float], whose: str = "") -> list[dict[str, Any]]:
     return [
-        {"of": label + whose, **{each: numbers[f"{key}_{each}"] for each in ("mean", "median", "min", "max")}}
+        {"of": label + whose, **{each: found[f"{key}_{each}"] for each in ("mean", "median", "min", "max")}}
         for key, label in SPREADS.items()
     ]
 

@@ -90,48 +90,48 @@ async def test_errors_are_not_kept(path: Path) -> None:
         assert (journal.misses, journal.asked) == (2, 2)
 
 
-async def test_identical_requests_at_the_same_time_are_asked_once(path: Path) -> None:
-    release = asyncio.Event()
-    count = 0
+class Held:
+    """An engine that answers nobody before it is told to, and then with how often it was asked."""
 
-    async def engine(request: Request) -> Reply:
-        nonlocal count
-        count += 1
-        await release.wait()
-        return Reply("once", "eos_token", 1, 1)
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.count = 0
 
-    async with Journal(engine, path, "m") as journal:
+    async def __call__(self, request: Request) -> Reply:
+        self.count += 1
+        await self.release.wait()
+        return Reply(f"try {self.count}", "eos_token", 1, 1)
+
+    async def by_ten(self, journal: Journal) -> list[asyncio.Task[Reply]]:
+        """Ten identical calls to a journal around this engine, of which one has come here."""
         tasks = [asyncio.create_task(journal(asked(1))) for _ in range(10)]
-        while not count:
+        while not self.count:
             await asyncio.sleep(0.001)
+        return tasks
+
+
+async def test_identical_requests_at_the_same_time_are_asked_once(path: Path) -> None:
+    held = Held()
+    async with Journal(held, path, "m") as journal:
+        tasks = await held.by_ten(journal)
         tasks[1].cancel()
         await asyncio.sleep(0.001)
-        release.set()
+        held.release.set()
         replies = await asyncio.gather(*tasks[:1], *tasks[2:])
-        assert {reply.text for reply in replies} == {"once"}
-        assert (count, journal.asked, journal.misses) == (1, 1, 9)
+        assert {reply.text for reply in replies} == {"try 1"}
+        assert (held.count, journal.asked, journal.misses) == (1, 1, 9)
 
 
 async def test_a_caller_that_goes_takes_nobody_along_who_waits_for_the_same(path: Path) -> None:
-    release = asyncio.Event()
-    count = 0
-
-    async def engine(request: Request) -> Reply:
-        nonlocal count
-        count += 1
-        await release.wait()
-        return Reply(f"try {count}", "eos_token", 1, 1)
-
-    async with Journal(engine, path, "m") as journal:
-        tasks = [asyncio.create_task(journal(asked(1))) for _ in range(10)]
-        while not count:
-            await asyncio.sleep(0.001)
+    held = Held()
+    async with Journal(held, path, "m") as journal:
+        tasks = await held.by_ten(journal)
         tasks[0].cancel()
         await asyncio.sleep(0.001)
-        release.set()
+        held.release.set()
         replies = await asyncio.gather(*tasks[1:])
         assert {reply.text for reply in replies} == {"try 2"}
-        assert (count, journal.asked) == (2, 2)
+        assert (held.count, journal.asked) == (2, 2)
 
 
 async def test_a_failure_is_told_to_all_who_wait_for_it(path: Path) -> None:
