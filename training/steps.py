@@ -1,4 +1,4 @@
-"""Steps: an experiment as commands in processes of their own; what is done, by the same plan, is not done again."""
+"""Steps of an experiment: commands in processes of their own; what is done is not done again."""
 
 from __future__ import annotations
 

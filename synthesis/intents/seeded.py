@@ -1,4 +1,4 @@
-"""Seeded: what recipes that seed themselves make of the fields for it, which each declares with its own defaults."""
+"""Seeded: what recipes that seed themselves make of the fields for it; each has them with its own defaults."""
 
 from __future__ import annotations
 
