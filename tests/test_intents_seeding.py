@@ -121,7 +121,7 @@ def test_entities_in_every_form(tmp_path: Path) -> None:
     listed.write_text(json.dumps(["Rome\tCity", {"name": "Oslo", "type": "City", "document": "A port."}]))
     assert load(listed) == [Entity("Rome", "City"), Entity("Oslo", "City", "A port.")]
     rows: list[Any] = [
-        {"name": "Rome", "type": "City", "attributes": ["food", "age"]},
+        {"name": "Rome", "type": "City", "attributes": ["food", "age", "Food"]},
         {"name": "Oslo", "type": "City", "attributes": {"ships": "What ships call at Oslo?"}},
     ]
     described = tmp_path / "seeds.jsonl"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from synthesis.dialogue import Dialogue, Turn
 from synthesis.errors import UserError
+from tests.intent_material import write_release
 from training.quality import DIRECTIONS, METHODS, Rule, human_mean, length, quality
 
 
@@ -106,6 +107,15 @@ def test_the_length_of_people_is_read_from_their_dialogues(tmp_path: Path) -> No
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert human_mean(str(path)) == 2.0
+
+
+@pytest.mark.parametrize("key", ["tags", "intent"])
+def test_the_length_of_people_is_read_from_releases_with_intents(key: str, tmp_path: Path) -> None:
+    """Words of the five utterances about the chair, in their order: 6, 7, 8, 7 and 5."""
+    assert human_mean(str(write_release(tmp_path / "release.json", 1, key))) == pytest.approx(33 / 5)
+    (tmp_path / "complete.json").write_text(json.dumps({"1": {"utterances": [{"utterance": "Hi"}]}}))
+    with pytest.raises(UserError, match="another release, such as MSDialog-Complete"):
+        human_mean(str(tmp_path / "complete.json"))
 
 
 def test_what_makes_no_sense_is_refused() -> None:

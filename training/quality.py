@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
+from pathlib import Path
 from statistics import fmean, median
 from typing import Literal, get_args
 
@@ -19,7 +20,9 @@ from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import UserError
 from synthesis.intents.one_step import GOOD, POOR
+from synthesis.storage import parse, read_text
 from synthesis.words import words
+from training.intent_files import read
 
 Method = Literal["bucket", "exp", "none"]
 Direction = Literal["human", "short", "long"]
@@ -82,11 +85,23 @@ def length(dialogue: Dialogue) -> int:
 
 
 def human_mean(source: str) -> float:
-    """Words an utterance in a file or dataset of dialogues. Raises UserError where there is none."""
-    counts = [len(words(text)) for texts in Dialogues(source).texts() for text in texts]
+    """Words an utterance in a file or dataset of dialogues, or in a release with intents, such as MSDialog-Intent.
+
+    Of a release it is those of the labelled utterances. Raises UserError where there is none.
+    """
+    if _is_release(source):
+        counts = [len(words(each.text)) for each in read(source)]
+    else:
+        counts = [len(words(text)) for texts in Dialogues(source).texts() for text in texts]
     if not any(counts):
         raise UserError(f"dialogues {source}: nobody says a word")
     return fmean(counts)
+
+
+def _is_release(source: str) -> bool:
+    """Whether it is one JSON object, as the releases of the field are; our dialogues are rows."""
+    path = Path(source)
+    return path.suffix == ".json" and path.is_file() and isinstance(parse(read_text(path, "dialogues"), source), dict)
 
 
 def _bucket(lengths: Sequence[int], turns: int, rule: Rule) -> list[Quality]:

@@ -24,8 +24,8 @@ _GLOSS = re.compile(r"\s[-–—]\s.*")
 class NameFilter:
     """Cleans a line of a list into a name, and says why it is none.
 
-    `shortest`, `longest`: the longest word of a name has so many letters and digits; `most`: words of a name (all three
-    choice). `released`: the rules of SOLID's released code instead, in its order. They demand 5 to 20 letters of every
+    `shortest`, `longest`: the longest word of a name has so many letters and digits; `most`: words of a name (choice,
+    each). `released`: the rules of SOLID's released code instead, in its order. They demand 5 to 20 letters of every
     word, so that "Ada Lovelace" and "New York" are lost, and delete punctuation, so that "AC/DC" becomes "ACDC".
     """
 

@@ -15,7 +15,8 @@ the instruction of the next turn alone, type and attribute stand in it, roles ar
 known by how it begins, the oldest turns are left out where the context is too small and the dialogue says so. `--bugs
 true` brings them back: lost, empty and repeated utterances, heaped instructions, a prompt without type and attribute,
 strict alternation, opt-outs taken for documents, names filtered by the released rules. Not brought back: the least
-length of a reply, slices cut off the list of names, and code there that has no effect. Without a file, sequences come
+length of a reply, slices cut off the list of names, prompts cut off without a word where the context is too small
+(servers refuse them, and so the dialogue fails), and code there that has no effect. Without a file, sequences come
 from a prior over combinations of labels.
 
 Preset `improved` samples, asks whether a name is real, asks few questions about many entities, keeps roles to intents
