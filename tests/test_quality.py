@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from math import exp
+from math import exp, nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -126,3 +126,10 @@ def test_what_makes_no_sense_is_refused() -> None:
         Rule(direction="short", poor=0.0)
     with pytest.raises(UserError, match="rate > 0"):
         Rule("exp", "short", rate=0.0)
+    with pytest.raises(UserError, match="rate > 0"):
+        Rule("exp", "short", rate=nan)
+
+
+def test_a_length_that_no_dialogue_comes_near_is_refused() -> None:
+    with pytest.raises(UserError, match="none weighs anything; .* lower --rate 1000"):
+        quality(FOUR, Rule("exp", "human", 0.1, rate=1000.0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
 from pathlib import Path
 from statistics import fmean, median
 from typing import Literal, get_args
@@ -58,7 +58,7 @@ class Rule:
                 "quality by the length that people write needs that length: give dialogues of people with --human, or "
                 "their words an utterance with --human-words; or go by --direction short or long"
             )
-        if not 0 < self.poor <= 1 or self.rate <= 0:
+        if not 0 < self.poor <= 1 or not 0 < self.rate < inf:
             raise UserError(f"poor weight {self.poor} and rate {self.rate}: expected 0 < poor <= 1 and rate > 0")
 
 
@@ -76,6 +76,11 @@ def quality(dialogues: Sequence[Dialogue], rule: Rule) -> list[Quality]:
         for at, found in zip(members, judge(lengths, turns, rule), strict=True):
             made[at] = found
     mean = fmean(each.weight for each in made)
+    if not mean:
+        raise UserError(
+            f"quality: all dialogues are so far from {rule.human} words an utterance that none weighs anything; see "
+            f"whether that is people's length, or lower --rate {rule.rate}"
+        )
     return [Quality(each.weight / mean, each.tag) for each in made]
 
 
