@@ -131,5 +131,5 @@ def test_what_makes_no_sense_is_refused() -> None:
 
 
 def test_a_length_that_no_dialogue_comes_near_is_refused() -> None:
-    with pytest.raises(UserError, match="none weighs anything; .* lower --rate 1000"):
+    with pytest.raises(UserError, match=r"none weighs anything; .* lower --rate 1000"):
         quality(FOUR, Rule("exp", "human", 0.1, rate=1000.0))
