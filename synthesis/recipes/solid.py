@@ -15,7 +15,8 @@ the instruction of the next turn alone, type and attribute stand in it, roles ar
 known by how it begins, the oldest turns are left out where the context is too small and the dialogue says so. `--bugs
 true` brings them back: lost, empty and repeated utterances, heaped instructions, a prompt without type and attribute,
 strict alternation, opt-outs taken for documents, names filtered by the released rules. Not brought back: the least
-length of a reply, slices cut off the list of names, and code there that has no effect. Without a file, sequences come
+length of a reply, slices cut off the list of names, prompts cut off without a word where the context is too small
+(servers refuse them, and so the dialogue fails), and code there that has no effect. Without a file, sequences come
 from a prior over combinations of labels.
 
 Preset `improved` samples, asks whether a name is real, asks few questions about many entities, keeps roles to intents
@@ -148,7 +149,7 @@ class Solid(seeded.Seeded):
     type_count: int = 100
     names_per_call: int = 100
     names_length: int = 1000
-    name_shortest: int = 2  # choice: letters of a name's longest word, at least and at most
+    name_shortest: int = 2  # choice: letters and digits of a name's longest word, at least and at most
     name_longest: int = 25
     name_words: int = 6  # choice
     reality: bool = False  # choice: each name is asked about by itself
@@ -177,7 +178,7 @@ class Solid(seeded.Seeded):
     hygiene: bool = False
     consistency: Wanted = "none"
     by: By = "judge"  # choice: who finds the intents, the critic or a trained classifier
-    classifier: str | None = None  # choice: folder that training.classifier made
+    classifier: Path | None = None  # choice: folder that training.classifier made
     duplicate: float = 0.6  # choice
 
     def __post_init__(self) -> None:

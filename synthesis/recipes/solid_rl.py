@@ -96,7 +96,7 @@ class SolidRl(seeded.Seeded):
     type_count: int = 100
     names_per_call: int = 100
     names_length: int = 1000
-    name_shortest: int = 2  # choice: letters of a name's longest word, at least and at most
+    name_shortest: int = 2  # choice: letters and digits of a name's longest word, at least and at most
     name_longest: int = 25
     name_words: int = 6  # choice
     reality: bool = False  # choice: each name is asked about by itself
@@ -121,13 +121,16 @@ class SolidRl(seeded.Seeded):
     hygiene: bool = False
     consistency: Wanted = "none"
     by: By = "judge"  # choice: who finds the intents, the critic or a trained classifier
-    classifier: str | None = None  # choice: folder that training.classifier made
+    classifier: Path | None = None  # choice: folder that training.classifier made
     duplicate: float = 0.6  # choice
 
     def __post_init__(self) -> None:
         self._sound(_LEAST)
         if self.like is not None and self.entities is not None:
-            raise UserError("recipe solid_rl: --like has its own entities; leave --entities out")
+            raise UserError(
+                "recipe solid_rl: --like has its own entities; leave --entities out, and where the preset has some, "
+                "as laptop does, give --entities none"
+            )
         settled("solid_rl", self.consistency, self.by, self.classifier)
 
     @property
