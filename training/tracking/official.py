@@ -1,8 +1,8 @@
 """Values as the schema-guided script compares them (google-research, schema_guided_dst; DSTC8).
 
 MultiWOZ 2.2 names it as its measure, joint over a whole turn and without fuzzy matching. Nothing is normalised:
-"dontcare" is a value, and so is every typo. Of a categorical slot only the first gold value is right, of any other each
-one; of a prediction the first counts. Slots that are not in the schema are not looked at; those that are, in all
+"dontcare" is a value, and so is every typo. Of a categorical slot only the first gold value is right, of any other
+each one; of a prediction the first counts. Slots that are not in the schema are not looked at; those that are, in all
 domains, must be absent where gold has none. SGD's frames are only of the services of a turn: we ask for the others to
 be absent too.
 """
@@ -15,7 +15,7 @@ from training.tracking.verdicts import Verdicts, token_sort_ratio, verdicts
 
 
 def mwz22_official(gold: State, predicted: State, slots: Slots, fuzzy: bool = False) -> Verdicts:
-    """Right or not; with `fuzzy`, as SGD has it, slots that are not categorical agree by degrees (token_sort_ratio)."""
+    """Right or not; with `fuzzy`, as SGD has it, open slots agree by degrees (token_sort_ratio)."""
     known = {*slots.tracked, *slots.other}
 
     def match(name: str, right: str, said: str) -> float:

@@ -1,7 +1,7 @@
 """Scores of predicted belief states by one of five named scorers; numbers of two scorers cannot be compared.
 
-Gold and prediction are the cumulative states of user turns. A turn is right (joint goal accuracy) where every slot that
-either side holds agrees; the scorers differ in when that is so, and in what they count slot by slot.
+Gold and prediction are the cumulative states of user turns. A turn is right (joint goal accuracy) where every slot
+that either side holds agrees; the scorers differ in when that is so, and in what they count slot by slot.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Scorer:
     """One way to score.
 
     `by_turn`: precision, recall and F1 are means over turns, and slot accuracy is counted; otherwise they are over all
-    slots of all turns (micro). `wrong_is_missed`: a wrong value counts against recall too, not against precision alone.
+    slots of all turns (micro). `wrong_is_missed`: a wrong value counts against recall too, not only against precision.
     `every`: it looks at all slots, those outside the ontology as well. `others`: at untracked slots of the schema.
     """
 
@@ -88,7 +88,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class DomainScore:
-    """Joint goal accuracy of one domain's slots: over all turns, and over turns of dialogues whose gold has the domain.
+    """Joint goal accuracy of one domain's slots: over all turns, and over turns of dialogues whose gold has any.
 
     The second is the convention of zero-shot work, None where no dialogue has the domain; `dialogues` and `turns` say
     over how many.

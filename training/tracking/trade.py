@@ -92,7 +92,7 @@ def exact_alt(gold: State, predicted: State, slots: Slots) -> Verdicts:
 
 def _alternatives(slot: str, value: str) -> str:
     parts = (fixed(slot, part) for part in split(re.sub("[<>]", BETWEEN, value)))
-    return BETWEEN.join(part for part in parts if part != ABSENT)
+    return BETWEEN.join(part for part in parts if part not in (ABSENT, ""))
 
 
 def _kept(state: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """What a scorer says of one slot in one turn, and the two string similarities that scorers compare values by.
 
 The field's scripts use fuzzywuzzy, whose ratios are whole numbers; ours come from rapidfuzz (pinned in
-constraints.txt) and are rounded the same way. The two libraries look for the best part of a longer text differently and
-disagree on some pairs, so a score near a threshold can differ from what the script would say.
+constraints.txt) and are rounded the same way. The two libraries look for the best part of a longer text
+differently and disagree on some pairs, so a score near a threshold can differ from what the script would say.
 """
 
 from __future__ import annotations
