@@ -47,20 +47,15 @@ def to_row(turn: Turn, state: State, invalid: bool = False) -> dict[str, Any]:
 def read_gold(source: str) -> dict[Turn, State]:
     """Gold states of a JSONL file as above, or of a corpus that `corpora.reading` reads.
 
-    Raises UserError for what cannot be read, a turn that is there twice, and where there is no turn at all.
+    Raises UserError for what cannot be read, a turn that is there twice, and where the user has none.
     """
     if _of_states(source):
         return {row.turn: row.state for row in _rows(Path(source), "gold states")}
     from synthesis.task_oriented.corpora.reading import read
 
-    found: dict[Turn, State] = {}
-    for dialogue in read(source):
-        states = {(dialogue.id, number): state for number, state in tracked(dialogue)}
-        if states.keys() & found.keys():
-            raise UserError(f"{source}: two dialogues have the id {dialogue.id!r}; leave one of them")
-        found |= states
+    found = {(dialogue.id, number): state for dialogue in read(source) for number, state in tracked(dialogue)}
     if not found:
-        raise UserError(f"{source}: no user turn in it has a state, so there is nothing to score")
+        raise UserError(f"{source}: nobody of the user's side says anything in it, so there is nothing to score")
     return found
 
 
