@@ -102,13 +102,13 @@ def test_gold_of_dialogues_has_the_place_of_each_user_turn(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not (DATA / "multiwoz").is_dir(), reason="needs ../shared/data/multiwoz")
-@pytest.mark.parametrize(("name", "turns"), [("original_examples.json", 23), ("val.json.zip", 7365)])
-def test_gold_of_multiwoz_against_itself(tmp_path: Path, name: str, turns: int) -> None:
-    gold = read_gold(str(DATA / "multiwoz" / name))
-    assert len(gold) == turns
+def test_gold_of_multiwoz_against_itself(tmp_path: Path) -> None:
+    source = str(DATA / "multiwoz" / "original_examples.json")
+    gold = read_gold(source)
+    assert len(gold) == 23
     pred = written(tmp_path / "pred.jsonl", *(to_row(turn, state) for turn, state in gold.items()))
     scorers = ["trade_exact", "exact_alt", "mwz22_official"]
-    out = run(tmp_path, "--gold", str(DATA / "multiwoz" / name), "--pred", str(pred), "--scorer", *scorers)
+    out = run(tmp_path, "--gold", source, "--pred", str(pred), "--scorer", *scorers)
     assert [out["scores"][each]["joint_goal_accuracy"] for each in scorers] == [1, 1, 1]
 
 

@@ -1,4 +1,4 @@
-"""Values in the one spelling that MultiWOZ_Evaluation (Nekvinda and Dušek 2021, arXiv 2106.05555) compares.
+"""Values in the one spelling that MultiWOZ_Evaluation (Nekvinda and Dušek 2021) compares; arXiv 2106.05555.
 
 Venues, food and types go through tables of what annotators wrote, times become HH:MM as far as its rules reach. They
 are kept with their oddities, for a score is comparable only so: half past noon, "12:30 pm", becomes 24:30, a booking's

@@ -1,4 +1,4 @@
-"""What a scorer says of one slot in one turn, and the two string similarities that scorers compare values by.
+"""What a scorer says of one slot in one turn, and how alike two values are.
 
 The field's scripts use fuzzywuzzy, whose ratios are whole numbers; ours come from rapidfuzz (pinned in
 constraints.txt) and are rounded the same way. The two libraries look for the best part of a longer text
