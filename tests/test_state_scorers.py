@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from synthesis.errors import UserError
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from training.tracking.scorers import SCORERS, DomainScore, Score, States, score
+from training.tracking.counting import DomainScore, States
+from training.tracking.scorers import SCORERS, Score, score
 from training.tracking.slots import MULTIWOZ, of
 
 NAMES = ("trade_exact", "exact_alt", "mwz22_official", "mwzeval_dst", "luas_lenient")

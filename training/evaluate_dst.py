@@ -14,8 +14,9 @@ from synthesis.flag_types import whole
 from synthesis.run import VERSION
 from synthesis.storage import write_json
 from training.rows import digest
+from training.tracking.counting import States
 from training.tracking.report import to_json, told
-from training.tracking.scorers import SCORERS, States, score, scorer
+from training.tracking.scorers import SCORERS, score, scorer
 from training.tracking.states import read_gold, read_predictions
 
 

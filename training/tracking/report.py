@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from training.bootstrap import LEVEL, interval
-from training.tracking.scorers import Counts, Score, scorer
+from training.tracking.counting import Counts
+from training.tracking.scorers import Score, scorer
 from training.tracking.states import Predicted
 
 

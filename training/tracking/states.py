@@ -16,7 +16,7 @@ from typing import Any
 from synthesis.errors import UserError
 from synthesis.storage import read_jsonl
 from synthesis.task_oriented.state import State, joined, tracked
-from training.tracking.scorers import States, Turn
+from training.tracking.counting import States, Turn
 
 
 @dataclass(frozen=True, slots=True)
