@@ -38,22 +38,6 @@ class Reading:
     told: Mapping[str, str]
 
 
-SPELLINGS = {
-    "centre": ("center", "city centre", "city center", "town centre", "downtown", "central"),
-    "cheap": ("inexpensive", "budget", "affordable", "cheaply priced", "low-priced"),
-    "moderate": ("moderately priced", "moderately-priced", "mid-range", "mid range", "reasonably priced"),
-    "expensive": ("upscale", "high-end", "high end", "fancy", "pricey"),
-    "guesthouse": ("guest house", "guest-house"),
-    "concerthall": ("concert hall",),
-    "nightclub": ("night club",),
-    "swimmingpool": ("swimming pool", "pool"),
-    "multiple sports": ("multiple sports", "sports venue", "sports", "sporting"),
-    "theatre": ("theater",),
-    "architecture": ("architectural",),
-    "boat": ("boating",),
-}
-"""Other spellings of values, that people use."""
-
 _TOPICS = {
     "hotel": r"hotels?|guest ?houses?|places? to stay|somewhere to stay|lodgings?|accommodations?|rooms?|stay|nights?",
     "restaurant": r"restaurants?|food|eat|dine|dining|tables?|cuisine|meal|lunch|dinner|eatery|hungry",
@@ -135,7 +119,7 @@ class Rules:
         if not slot.values and not slot.booking and slot.name not in {"name", *_TIMED}:
             values = {row[slot.name] for row in database.rows(slot.domain) if row.get(slot.name)}
         kept = [value for value in sorted(values) if plain(value) not in {DONTCARE, *_YES, *_NO} and not value.isdigit()]
-        return {plain(spelling): value for value in kept for spelling in (value, *SPELLINGS.get(value, ()))}
+        return {plain(spelling): value for value in kept for spelling in (value, *spotting.SPELLINGS.get(value, ()))}
 
     def _all_places(self) -> dict[str, str]:
         """Where one can leave from or go to: every name of a venue, and every departure and destination."""

@@ -12,6 +12,22 @@ from collections.abc import Iterable, Iterator
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
+SPELLINGS = {
+    "centre": ("center", "city centre", "city center", "town centre", "downtown", "central"),
+    "cheap": ("inexpensive", "budget", "affordable", "cheaply priced", "low-priced"),
+    "moderate": ("moderately priced", "moderately-priced", "mid-range", "mid range", "reasonably priced"),
+    "expensive": ("upscale", "high-end", "high end", "fancy", "pricey"),
+    "guesthouse": ("guest house", "guest-house"),
+    "concerthall": ("concert hall",),
+    "nightclub": ("night club",),
+    "swimmingpool": ("swimming pool", "pool"),
+    "multiple sports": ("multiple sports", "sports venue", "sports", "sporting"),
+    "theatre": ("theater",),
+    "architecture": ("architectural",),
+    "boat": ("boating",),
+}
+"""Other spellings of values, that people use."""
+
 _NUMBER = rf"(\d+|{'|'.join(NUMBERS)})"
 _NOUNS = {
     "people": (
