@@ -143,32 +143,9 @@ def read(folder: Path) -> Ontology:
 def _domain(service: Any, where: str) -> Domain:
     name = _field(service, "service_name", str, where)
     where = f"{where}, service {name!r}"
-    rows: dict[str, Any] = {}
-    listed = _field(service, "slots", list, where)
-    if not listed:
-        raise UserError(f"{where}: a schema without slots; list them under slots")
-    _once([_bare(_field(row, "name", str, where), name) for row in listed], f"{where}: slot")
-    rows = {_bare(row["name"], name): row for row in listed}
+    rows = _slot_rows(service, name, where)
     intents = [_intent(intent, name, rows, where) for intent in _field(service, "intents", list, where)]
-    searches = [intent for intent in intents if not intent.books]
-    takes = {slot for intent in intents for slot in (*intent.required, *intent.optional)}
-    booking = {slot for slot in takes if _books(slot, searches)}
-    slots = tuple(
-        Slot(
-            name,
-            slot,
-            str(row.get("description", "")),
-            _values(row, f"{where}, slot {slot!r}"),
-            slot in booking,
-            _required(
-                slot, [intent for intent in intents if intent.books] if slot in booking else searches or intents
-            ),
-        )
-        for slot, row in rows.items()
-        if slot in takes
-    )
-    if all(len(slot.values) == 1 for slot in slots):  # nothing to choose: the one police station
-        slots = ()
+    slots = _tracked(name, rows, intents, where)
     tracked = {slot.name for slot in slots}
     return Domain(
         name,
@@ -176,9 +153,35 @@ def _domain(service: Any, where: str) -> Domain:
         slots,
         tuple(slot for slot in rows if slot not in tracked and slot != "ref"),
         books=any(intent.books for intent in intents),
-        inventory=bool(searches),
-        named=_named(rows, intents, booking),
+        inventory=any(not intent.books for intent in intents),
+        named=_named(rows, intents, {slot.name for slot in slots if slot.booking}),
     )
+
+
+def _slot_rows(service: Any, name: str, where: str) -> dict[str, Any]:
+    """What the schema says of each slot, by the slot's name without the service."""
+    listed = _field(service, "slots", list, where)
+    if not listed:
+        raise UserError(f"{where}: a schema without slots; list them under slots")
+    names = [_bare(_field(row, "name", str, where), name) for row in listed]
+    _once(names, f"{where}: slot")
+    return dict(zip(names, listed, strict=True))
+
+
+def _tracked(name: str, rows: Mapping[str, Any], intents: list[_Intent], where: str) -> tuple[Slot, ...]:
+    """Slots that an intent takes; none where there is nothing to choose, as with the one police station."""
+    searches = [intent for intent in intents if not intent.books]
+    bookings = [intent for intent in intents if intent.books]
+    takes = {slot for intent in intents for slot in (*intent.required, *intent.optional)}
+    slots = []
+    for slot, row in rows.items():
+        values = _values(row, f"{where}, slot {slot!r}")
+        booking = slot in takes and _books(slot, searches)
+        needed = bookings if booking or not searches else searches
+        required = bool(needed) and all(slot in intent.required for intent in needed)
+        if slot in takes:
+            slots.append(Slot(name, slot, str(row.get("description", "")), values, booking, required))
+    return () if all(len(slot.values) == 1 for slot in slots) else tuple(slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +209,6 @@ def _books(slot: str, searches: list[_Intent]) -> bool:
     """Whether `slot` belongs to a booking: no search takes it or gives it. MultiWOZ has it in the name."""
     searched = any(slot in (*each.required, *each.optional, *each.results) for each in searches)
     return slot.startswith("book") or (bool(searches) and not searched)
-
-
-def _required(slot: str, intents: list[_Intent]) -> bool:
-    return bool(intents) and all(slot in intent.required for intent in intents)
 
 
 def _named(slots: Iterable[str], intents: list[_Intent], booking: set[str]) -> str:
