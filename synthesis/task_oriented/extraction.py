@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from synthesis.dialogue import Turn
-from synthesis.task_oriented import spotting
+from synthesis.task_oriented import spotting, times
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
 from synthesis.task_oriented.spoken import slot_words, words_of
 from synthesis.task_oriented.spotting import plain
@@ -87,7 +87,7 @@ _SAME = {
 """What "the same X" can be about, and the slots that hold it."""
 
 _ACCEPTS = re.compile(
-    r"\bbook|\breserv|\bi'll take\b|\blet's (?:go with|choose)\b|\bthat one\b|\bit is\b|\bsounds (?:good|perfect|great)\b"
+    r"\bbook|\breserv|\bi'll take\b|\blet's (?:go with|choose)\b|\bthat one\b|\bsounds (?:good|perfect|great)\b"
     r"|\bworks for me\b|\b(?:will|would) (?:do|be perfect|be great)\b|\bperfect\b|\bgo ahead\b|\barrange\b|\byes\b"
     r"|\btable\b|\bget (?:me|us) (?:in|a room)\b|\bput it on\b|\bgo there\b|\bconfirm\b"
 )
@@ -106,7 +106,9 @@ class Rules:
 
     def __init__(self, ontology: Ontology, database: Rows) -> None:
         self._ontology = ontology
-        self._names = {each.name: {plain(name): name for name in database.names(each.name)} for each in ontology.domains}
+        self._names = {
+            each.name: {plain(name): name for name in database.names(each.name)} for each in ontology.domains
+        }
         self._name = {domain: re.compile(spotting.either(names)) for domain, names in self._names.items()}
         self._values = {slot.full: self._spellings(slot, database) for slot in ontology.slots.values()}
         self._value = {full: re.compile(spotting.either(values)) for full, values in self._values.items()}
@@ -118,7 +120,9 @@ class Rules:
         values: Iterable[str] = slot.values
         if not slot.values and not slot.booking and slot.name not in {"name", *_TIMED}:
             values = {row[slot.name] for row in database.rows(slot.domain) if row.get(slot.name)}
-        kept = [value for value in sorted(values) if plain(value) not in {DONTCARE, *_YES, *_NO} and not value.isdigit()]
+        kept = [
+            value for value in sorted(values) if plain(value) not in {DONTCARE, *_YES, *_NO} and not value.isdigit()
+        ]
         return {plain(spelling): value for value in kept for spelling in (value, *spotting.SPELLINGS.get(value, ()))}
 
     def _all_places(self) -> dict[str, str]:
@@ -195,7 +199,7 @@ class Rules:
         return found
 
     def _same(self, domain: Domain, said: str, before: State) -> dict[str, str]:
-        """"The same area as the hotel": the value that the state has there, or for the domain spoken of last."""
+        """ "The same area as the hotel": the value that the state has there, or for the domain spoken of last."""
         found: dict[str, str] = {}
         own = {slot.name for slot in domain.slots}
         for words, slots in _SAME.items():
@@ -208,7 +212,7 @@ class Rules:
         return found | ({"arriveby": value} if value and "arriveby" in own else {})
 
     def _elsewhere(self, before: State, slots: Collection[str], noun: str | None, own: str) -> str | None:
-        for name, value in reversed(before.items()):
+        for name, value in reversed([*before.items()]):
             other = domain_of(name)
             named = noun is None or re.fullmatch(self._topics[other].pattern, noun) if other in self._topics else None
             if other != own and named and name.partition("-")[2] in slots and value != DONTCARE:
@@ -293,7 +297,7 @@ def _truth(slot: Slot) -> bool:
 def _timed(name: str, said: str, asked: bool) -> str | None:
     """The time that is told for a slot. One that says neither leaving nor arriving is of the slot asked for."""
     for sentence in spotting.sentences(said):
-        for at, time in spotting.times(sentence):
+        for at, time in times.placed(sentence):
             which = spotting.leaving_or_arriving(sentence[:at])
             if name == "booktime" or which == name or (which is None and asked):
                 return time
@@ -315,7 +319,9 @@ def _yes_or_no(slot: Slot, said: str, asked: bool) -> str | None:
 def _stated(slot: Slot, said: str) -> str | None:
     """A value behind the slot's own words: "the number of rooms should be 2"."""
     words = re.escape(slot_words(slot.name))
-    found = re.search(rf"\b{words},? (?:should be|to be|is|i'd like|of)?\s*(.+?)(?: is best)?(?=[.?!;]|$|, (?:and|the)\b)", said)
+    found = re.search(
+        rf"\b{words},? (?:should be|to be|is|i'd like|of)?\s*(.+?)(?: is best)?(?=[.?!;]|$|, (?:and|the)\b)", said
+    )
     if found is None:
         return None
     known = {plain(value): value for value in slot.values}

@@ -19,7 +19,7 @@ from synthesis.task_oriented.acts import Act, written
 from synthesis.task_oriented.machine import Conversation
 from synthesis.task_oriented.phrases import Draw
 from synthesis.task_oriented.reconcile import offered, reconciled
-from synthesis.task_oriented.scene import Caller, Scene
+from synthesis.task_oriented.setting import Caller, Setting
 from synthesis.task_oriented.spoken import slot_words, words_of
 from synthesis.task_oriented.state import SYSTEM, USER, State, slot_name
 from synthesis.task_oriented.steps import CHAT, ENDS, OPENER, RECOMMEND, REPORT, Step
@@ -35,22 +35,24 @@ Words = tuple[str, frozenset[str]]
 class FreeTalk:
     """One dialogue on its way. `turns`: so far; `notes`: what was mended or said again."""
 
-    def __init__(self, scene: Scene, caller: Caller, domains: tuple[str, ...], persona: str | None, rng: Random) -> None:
-        self._scene, self._caller, self._manner = scene, caller, caller.manner
+    def __init__(
+        self, setting: Setting, caller: Caller, domains: tuple[str, ...], persona: str | None, rng: Random
+    ) -> None:
+        self._setting, self._caller, self._manner = setting, caller, caller.manner
         self._domains, self._persona, self._rng = domains, wording.persona(persona), rng
+        self._held: State = {}
         self.turns: list[Turn] = []
         self.notes: list[str] = []
 
     async def run(self, talk: Conversation) -> None:
         """The conversation to its end. Raises Dropped."""
-        state: State = {}
         while (step := talk.user()) is not None:
             text, marks = await self._again(step, self._user)
-            state = await self._state(text, step)
+            state = self._held = await self._state(text, step)
             self._mended(talk.heard(state, wording.RECOM in marks, wording.END_OF_USER in marks))
             self.turns.append(self._of_user(step, text, marks, state))
             step = talk.agent()
-            text, marks = await self._again(step, lambda step: self._grounded(step, state))
+            text, marks = await self._again(step, self._grounded)
             self.turns.append(self._of_agent(step, text))
             self._mended(talk.said(await self._offered(step), self._is_done(step, text, marks)))
 
@@ -102,15 +104,16 @@ class FreeTalk:
                     wording.EXTRACT_ALL,
                     (),
                     wording.slots_read,
-                    wording.schema(self._scene.ontology, self._domains),
-                    slots=wording.slots_of(self._scene.ontology, self._domains),
+                    wording.schema(self._setting.ontology, self._domains),
+                    slots=wording.slots_of(self._setting.ontology, self._domains),
                     utterances=wording.user_lines(self.turns, text),
                 )
             except ReadingError as error:
                 raise Dropped("slots", f"unreadable: {error}", error.raw) from error
             if read or not step.state:
                 break
-        state, mended = reconciled(read, step.state or {}, self._scene.ontology)
+        read = {name: wording.spelled(self._setting.ontology, name, value) for name, value in read.items()}
+        state, mended = reconciled(read, step.state or {}, self._setting.ontology)
         self._mended(mended)
         return state
 
@@ -119,7 +122,8 @@ class FreeTalk:
         acts = [
             act
             for act in step.acts
-            if act.act != "recommend" and (act.act != "inform" or not act.slot or slot_name(act.domain, act.slot) in state)
+            if act.act != "recommend"
+            and (act.act != "inform" or not act.slot or slot_name(act.domain, act.slot) in state)
         ]
         if wording.RECOM in marks:
             acts.append(Act(step.domain, "recommend"))
@@ -127,17 +131,17 @@ class FreeTalk:
 
     # ---- the agent --------------------------------------------------------------------------------------------------
 
-    async def _grounded(self, step: Step, state: State) -> Words:
+    async def _grounded(self, step: Step) -> Words:
         """What the agent says; the names and numbers in it have to be known."""
         text, marks = await self._agent(step)
-        strange = self._scene.grounding.invented(text, step, self.turns, state)
+        strange = self._setting.grounding.invented(text, step, self.turns, self._held)
         if strange is not None:
             raise ReadingError(strange, text)
         return text, marks
 
     async def _agent(self, step: Step) -> Words:
         if step.kind == RECOMMEND and self._rng.random() < self._manner.templates:
-            return Draw(self._scene.phrases, step, self.turns, self._rng).agent(), frozenset()
+            return Draw(self._setting.phrases, step, self.turns, self._rng).agent(), frozenset()
         kind = "agent chat" if step.kind == CHAT else step.kind
         asked = [slot_words(act.slot) for act in step.acts if act.act == "request"]
         details = [f"{slot_words(act.slot)} {act.value}" for act in step.acts if act.value]
@@ -164,14 +168,18 @@ class FreeTalk:
 
     def _of_agent(self, step: Step, text: str) -> Turn:
         """The turn, with those of its acts that were said."""
-        acts = [act for act in step.acts if self._scene.grounding.is_said(act, text)]
+        acts = [act for act in step.acts if self._setting.grounding.is_said(act, text)]
         return Turn(SYSTEM, text, (), written(acts), None, step.domain, step.lookup)
 
     async def _offered(self, step: Step) -> str | None:
         """The name that a message offers, "" for none; None where it was no offer."""
-        if step.kind not in (REPORT, RECOMMEND) or not step.lookup or step.domain not in self._scene.database.domains:
+        if (
+            step.kind not in (REPORT, RECOMMEND)
+            or not step.lookup
+            or step.domain not in self._setting.database.domains
+        ):
             return None
-        named = self._scene.ontology.domain(step.domain).named
+        named = self._setting.ontology.domain(step.domain).named
         names = [row[named] for row in step.lookup.rows if named in row]
         if not names:
             return None
@@ -187,7 +195,9 @@ class FreeTalk:
     def _is_done(self, step: Step, text: str, marks: frozenset[str]) -> bool:
         """Whether the domain has ended: by the mark, or by the words for it."""
         words = re.search(r"\bbooked\b|\breference\b|\bnot possible\b", text, re.IGNORECASE) is not None
-        return step.kind in ENDS and (step.kind == CHAT or words or bool(marks & {wording.BOOKED, wording.END_OF_AGENT}))
+        return step.kind in ENDS and (
+            step.kind == CHAT or words or bool(marks & {wording.BOOKED, wording.END_OF_AGENT})
+        )
 
 
 def trimmed(text: str) -> str:

@@ -17,10 +17,10 @@ from synthesis.dialogue import Turn
 from synthesis.errors import UserError
 from synthesis.storage import parse, read_text
 from synthesis.task_oriented.acts import Act
-from synthesis.task_oriented.steps import UPDATE, Step
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
 from synthesis.task_oriented.spoken import slot_words, titled, words_of
 from synthesis.task_oriented.state import DONTCARE, USER, domain_of
+from synthesis.task_oriented.steps import UPDATE, Step
 
 ORDER = ("name", "stars", "internet", "parking", "food", "departure", "destination", "day", "area", "pricerange")
 """In which order what stands behind the noun is said; other slots follow."""
@@ -33,7 +33,19 @@ SPILL = 0.25
 
 _TITLED = {"name", "departure", "destination", "food", "day", "bookday"}
 _TRUE, _FALSE = {"yes", "free", "true"}, {"no", "false"}
-_SECTIONS = ("spoken", "domains", "find", "find next", "update", "opener", "opener next", "slots", "told", "user", "system")
+_SECTIONS = (
+    "spoken",
+    "domains",
+    "find",
+    "find next",
+    "update",
+    "opener",
+    "opener next",
+    "slots",
+    "told",
+    "user",
+    "system",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +139,9 @@ class Draw:
         """A noun phrase in a sentence where the domain is new or another search is wanted, else clauses."""
         if not (self.first or self.step.kind == UPDATE):
             return self._clauses(acts)
-        before, noun, after, rest = "", "", [], []
+        before = noun = ""
+        after: list[str] = []
+        rest: list[Act] = []
         kept = sorted(acts, key=lambda act: (ORDER.index(act.slot) if act.slot in ORDER else len(ORDER), act.slot))
         for act in kept:
             slot, value = act.slot, self.phrases.value(act.slot, act.value)
@@ -196,7 +210,7 @@ class Draw:
         return self._fill(self.phrases.of_slot(act.slot, self._key(act, "alone")), act)
 
     def _reference(self, act: Act) -> str:
-        """"In the same area as the hotel", where the step refers to it and there are words for that."""
+        """ "In the same area as the hotel", where the step refers to it and there are words for that."""
         other = self.step.refers.get(act.slot, "")
         found = self.phrases.of_slot(act.slot, "same") if other else []
         if not found or not self._speaks_of(act.slot, other):

@@ -38,11 +38,11 @@ def reconciled(read: Mapping[str, str], revealed: State, ontology: Ontology) -> 
     told: list[str] = []
     state = _legal(read, slots, told)
     _swapped(state, revealed, told)
-    _named(state, revealed, slots, told)
-    for name in [each for each in state if each.partition("-")[2] in FORCED]:
-        if name not in revealed:
-            told.append(f"{name}: {state.pop(name)!r} has not been revealed")
-        elif state[name] != revealed[name]:
+    _named(state, revealed, told)
+    forced = [each for each in state if each.partition("-")[2] in FORCED]
+    _hidden(state, forced, revealed, told)
+    for name in forced:
+        if name in state and state[name] != revealed[name]:
             told.append(f"{name}: {state[name]!r} is {revealed[name]!r} in the goal")
             state[name] = revealed[name]
     return state, tuple(told)
@@ -76,19 +76,23 @@ def _swapped(state: dict[str, str], revealed: State, told: list[str]) -> None:
                 state[there] = revealed[there]
                 del state[here]
     transport = {slot for pair in _OPPOSITES.items() for slot in pair}
-    for name in [each for each in state if each.partition("-")[2] in transport and each not in revealed]:
-        told.append(f"{name}: {state.pop(name)!r} has not been revealed")
+    _hidden(state, [each for each in state if each.partition("-")[2] in transport], revealed, told)
 
 
-def _named(state: dict[str, str], revealed: State, slots: Mapping[str, Slot], told: list[str]) -> None:
+def _named(state: dict[str, str], revealed: State, told: list[str]) -> None:
     """Rule 3: a name only where one was revealed, and then the goal's; the hotel's type, and no stars at all."""
-    for name in [each for each in state if each.endswith("-name") and each not in revealed]:
-        told.append(f"{name}: {state.pop(name)!r} has not been revealed")
+    _hidden(state, [each for each in state if each.endswith("-name")], revealed, told)
     for name, value in revealed.items():
         missed = name == "hotel-type" or (name == "hotel-stars" and value == "0")
-        if (name.endswith("-name") and name in state and state[name] != value) or (missed and name not in state):
+        if (name.endswith("-name") and state.get(name) != value) or (missed and name not in state):
             told.append(f"{name}: {value!r} of the goal")
             state[name] = value
+
+
+def _hidden(state: dict[str, str], names: Sequence[str], revealed: State, told: list[str]) -> None:
+    """Takes out of `state` those of `names` that have not been revealed."""
+    strange = [name for name in names if name not in revealed]
+    told.extend(f"{name}: {state.pop(name)!r} has not been revealed" for name in strange)
 
 
 def offered(found: str, candidates: Sequence[str]) -> str | None:

@@ -7,7 +7,7 @@ that ask ("what is the phone number?") tell nothing, so sentences that only ask 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -31,8 +31,8 @@ SPELLINGS = {
 _NUMBER = rf"(\d+|{'|'.join(NUMBERS)})"
 _NOUNS = {
     "people": (
-        rf"\b{_NUMBER} (?:other )?(?:people|persons?|guests?|diners?|adults?|of us|seats?|tickets?|travell?ers?|passengers?)\b",
-        rf"\b(?:party|group|table|reservation|booking|room|tickets) (?:of|for) {_NUMBER}\b(?! nights?| days?|:| ?[ap]m)",
+        rf"\b{_NUMBER} (?:other )?(?:people|persons?|guests?|diners?|adults?|of us|seats?|tickets?|travell?ers?)\b",
+        rf"\b(?:party|group|table|reservation|booking|room|tickets) (?:of|for) {_NUMBER}\b(?! nights?| days?|:)",
         rf"\bfor {_NUMBER}(?= on\b| at\b| from\b|,|[.?!]|$)",
         rf"\bpeople (?:is|to|will be) {_NUMBER}\b",
     ),
@@ -42,11 +42,11 @@ _NOUNS = {
 _ALONE = re.compile(
     r"\b(?:just|only) (?:for )?(?:me|myself)\b|\bby myself\b|\bon my own\b|\b(?:i am|i'm) (?:going )?alone\b"
 )
-_TIME = re.compile(r"\b(\d{1,2})[:.](\d{2})\s*([ap])?\.?(?:m\b)?|\b(\d{1,2})\s*([ap])\.?m\b|\b(noon|midnight)\b")
 _CARELESS = re.compile(
-    r"\b(?:do|does|would)(?:n't| not) (?:really |particularly )?(?:care|matter|mind)\b|\bno (?:particular )?preference\b"
-    r"|\bnot picky\b|\bwhatever\b|\bany\b[\w\s]*\b(?:is|are|would be|will be|will|would) (?:fine|ok|okay|good|do|work)\b"
-    r"|\b(?:don't|do not) have (?:a|any) preference\b|\beither (?:is|would|one)\b|\bsurprise me\b"
+    r"\b(?:do|does|would)(?:n't| not) (?:really |particularly )?(?:care|matter|mind)\b|\bsurprise me\b|\bwhatever\b"
+    r"|\bno (?:particular )?preference\b|\bdo(?:n't| not) have (?:a|any) preference\b|\bnot picky\b"
+    r"|\bany\b[\w\s]*\b(?:is|are|will|would)(?: be)? (?:fine|ok|okay|good|do|work)\b|\b(?:will|would) do\b.*\bany\b"
+    r"|\beither (?:is|would|one)\b"
 )
 _ASKING = re.compile(
     r"\b(?:what|which) (?:is|are|was)\b|\bwhat's\b|\btell me\b|\bi'd like to know\b|\bgive me (?:the|their|its)\b"
@@ -115,21 +115,6 @@ def bare(text: str) -> str | None:
 def days(text: str) -> list[str]:
     """Days of the week in the order of naming."""
     return [found[0] for found in re.finditer(rf"\b(?:{'|'.join(DAYS)})\b", text)]
-
-
-def times(text: str) -> Iterator[tuple[int, str]]:
-    """Where a time of the day stands, and the time as HH:MM of 24 hours."""
-    for found in _TIME.finditer(text):
-        hour, minute, half, full, full_half, word = found.groups()
-        if word:
-            yield found.start(), "12:00" if word == "noon" else "00:00"
-            continue
-        at, which = int(hour or full), half or full_half
-        if at > 24 or int(minute or 0) > 59:
-            continue
-        if which:
-            at = at % 12 + (12 if which == "p" else 0)
-        yield found.start(), f"{at:02d}:{minute or '00'}"
 
 
 _STRONG = re.compile(r"(arriv|get(?:ting)? (?:me |us )?(?:there|in)\b|be there|get to\b)|(leav|depart|pick|set off)")

@@ -17,7 +17,7 @@ from synthesis.task_oriented import wording
 from synthesis.task_oriented.acts import written
 from synthesis.task_oriented.machine import Conversation
 from synthesis.task_oriented.phrases import Draw
-from synthesis.task_oriented.scene import Caller, Scene
+from synthesis.task_oriented.setting import Caller, Setting
 from synthesis.task_oriented.state import SYSTEM, USER, State
 from synthesis.task_oriented.steps import RECOMMEND, Step
 from synthesis.task_oriented.verification import misread, told
@@ -36,8 +36,10 @@ SEEN = 4
 class Verbalised:
     """One dialogue on its way. `turns`: those that passed; `notes`: what was said again, and why."""
 
-    def __init__(self, scene: Scene, caller: Caller, domains: tuple[str, ...], persona: str | None, rng: Random) -> None:
-        self._scene, self._caller, self._manner = scene, caller, caller.manner
+    def __init__(
+        self, setting: Setting, caller: Caller, domains: tuple[str, ...], persona: str | None, rng: Random
+    ) -> None:
+        self._setting, self._caller, self._manner = setting, caller, caller.manner
         self._domains, self._persona, self._rng = domains, wording.persona(persona), rng
         self._state: State = {}
         self._about: str | None = None
@@ -68,7 +70,9 @@ class Verbalised:
             except ReadingError as error:
                 found, raw = f"unreadable: {error}", error.raw
             if found is None:
-                self.turns.append(Turn(step.speaker, raw, (), written(step.acts), step.state, step.domain, step.lookup))
+                self.turns.append(
+                    Turn(step.speaker, raw, (), written(step.acts), step.state, step.domain, step.lookup)
+                )
                 return
             fault = found
             self.notes.append(f"said again: turn {len(self.turns) + 1}: {fault}")
@@ -97,7 +101,7 @@ class Verbalised:
         if self._manner.wording == "phrases":
             return await self._chosen(step, "guide")
         if step.kind == RECOMMEND and self._rng.random() < self._manner.templates:
-            return Draw(self._scene.phrases, step, self.turns, self._rng).agent()
+            return Draw(self._setting.phrases, step, self.turns, self._rng).agent()
         return await self._caller.speech(
             "agent",
             wording.AGENT_ACTS,
@@ -107,9 +111,11 @@ class Verbalised:
         )
 
     async def _chosen(self, step: Step, speaker: str) -> str:
-        among = self._scene.phrases.candidates(step, self.turns, self._manner.candidates, self._rng)
+        among = self._setting.phrases.candidates(step, self.turns, self._manner.candidates, self._rng)
         template = Template(CHOOSE.safe_substitute(speaker=speaker))
-        return await self._caller.chosen("user" if step.speaker == USER else "agent", template, self.turns[-SEEN:], among)
+        return await self._caller.chosen(
+            "user" if step.speaker == USER else "agent", template, self.turns[-SEEN:], among
+        )
 
     # ---- judges -----------------------------------------------------------------------------------------------------
 
@@ -117,14 +123,14 @@ class Verbalised:
         """Why the slots read in a user's words are not those of the step."""
         if self._manner.extractor == "none":
             return None
-        wanted = told(step.acts, self._scene.ontology)
+        wanted = told(step.acts, self._setting.ontology)
         read = await self._read(text)
         return misread(read, wanted, step.state or {})
 
     async def _read(self, text: str) -> State:
-        ontology = self._scene.ontology
+        ontology = self._setting.ontology
         if self._manner.extractor == "rules":
-            reading = self._scene.rules.read(text, self.turns, self._state, self._last())
+            reading = self._setting.rules.read(text, self.turns, self._state, self._last())
             return reading.told
         read = await self._caller.reading(
             "slots",
@@ -143,7 +149,7 @@ class Verbalised:
 
     async def _ungrounded(self, text: str, step: Step) -> str | None:
         """Why an agent may not say this."""
-        return self._scene.grounding.fault(text, step, self.turns, self._state)
+        return self._setting.grounding.fault(text, step, self.turns, self._state)
 
 
 async def rewritten(caller: Caller, text: str, rng: Random) -> str:

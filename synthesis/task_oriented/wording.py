@@ -19,7 +19,7 @@ from synthesis.task_oriented import times
 from synthesis.task_oriented.acts import Act
 from synthesis.task_oriented.ontology import Ontology, Slot
 from synthesis.task_oriented.spoken import slot_words, words_of
-from synthesis.task_oriented.state import DONTCARE, SYSTEM, USER, State, domain_of
+from synthesis.task_oriented.state import DONTCARE, SYSTEM, USER, domain_of
 from synthesis.task_oriented.steps import Step
 
 USER_ACTS = Template("""You play somebody who is new in town and chats with a local guide.$persona
@@ -166,7 +166,9 @@ def _user_act(act: Act, step: Step) -> str:
     if act.act == "inform" and act.value == DONTCARE:
         return f"says that they do not care about this: {thing}, {slot}"
     if act.act == "inform" and other:
-        return f"says that for the {thing} the {slot} is that of the {words_of(domain_of(other))}, not naming the value"
+        return (
+            f"says that for the {thing} the {slot} is that of the {words_of(domain_of(other))}, not naming the value"
+        )
     return {
         "inform": f"wants {told}",
         "select": f"takes the one that was offered, {act.value}" if act.value else "takes what was offered",

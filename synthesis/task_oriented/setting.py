@@ -42,7 +42,7 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Setting:
     """Ontology and database, the phrases, the reader by rules, and the names that an agent could let slip."""
 
     ontology: Ontology
@@ -52,7 +52,7 @@ class Scene:
     grounding: Grounding
 
     @classmethod
-    def read(cls, folder: Path, phrases: Path) -> Scene:
+    def read(cls, folder: Path, phrases: Path) -> Setting:
         """Raises UserError for what is wrong with the schema, the tables or the phrases."""
         ontology = ontologies.read(folder)
         database = Database.read(folder, ontology)
