@@ -88,10 +88,12 @@ _SAME = {
 
 _ACCEPTS = re.compile(
     r"\bbook|\breserv|\bi'll take\b|\blet's (?:go with|choose)\b|\bthat one\b|\bsounds (?:good|perfect|great)\b"
-    r"|\bworks for me\b|\b(?:will|would) (?:do|be perfect|be great)\b|\bperfect\b|\bgo ahead\b|\barrange\b|\byes\b"
+    r"|\bworks for me\b|\b(?:will|would) (?:do|be perfect|be great)\b|\bperfect\b|\bgo ahead\b|\barrange\b|\byes,? (?:please|that)\b"
     r"|\btable\b|\bget (?:me|us) (?:in|a room)\b|\bput it on\b|\bgo there\b|\bconfirm\b"
 )
-_REFUSES = re.compile(r"\banother\b|\bdifferent\b|\binstead\b|\bnot\b|\bhow about\b|\bwhat about\b|^no\b")
+_REFUSES = re.compile(
+    r"\banother\b|\bdifferent\b|\binstead\b|\bnot\b|\brecommend|\bsuggest|\bhow about\b|\bwhat about\b|^no\b"
+)
 _TIMED = {"leaveat", "arriveby", "booktime"}
 _COUNTED = {"bookpeople": "people", "bookstay": "stay", "stars": "stars"}
 _FROM = r"(?:\b(?:from|leaving|departing|depart|leave|departure is|start(?:ing)? (?:in|at))(?: from)? (?:the )?)"
@@ -113,6 +115,7 @@ class Rules:
         self._values = {slot.full: self._spellings(slot, database) for slot in ontology.slots.values()}
         self._value = {full: re.compile(spotting.either(values)) for full, values in self._values.items()}
         self._places = self._all_places()
+        self._telltale = [full for full in self._values if self._own(full)]
         self._topics = {each.name: re.compile(rf"\b(?:{_topic(each)})\b") for each in ontology.domains}
 
     def _spellings(self, slot: Slot, database: Rows) -> dict[str, str]:
@@ -133,6 +136,13 @@ class Rules:
                 found |= values
         return found
 
+    def _own(self, full: str) -> bool:
+        """Whether the values of a slot are those of no other domain, so that one of them tells the domain."""
+        others = [set(values) for name, values in self._values.items() if domain_of(name) != domain_of(full)]
+        if full.endswith(("-departure", "-destination")):
+            return False
+        return bool(self._values[full]) and not any(set(self._values[full]) & other for other in others)
+
     def read(self, utterance: str, history: Sequence[Turn], before: State, domain: str | None) -> Reading:
         """What `utterance` tells after `history` in the state `before`, when `domain` was spoken of last."""
         said = spotting.telling(plain(utterance))
@@ -149,8 +159,11 @@ class Rules:
     def _domain(self, said: str, last: str | None) -> str | None:
         """What is spoken of: the domain that most speaks for, of equals the last one."""
         text = re.sub(r"\b(?:as|from|to|for|at) (?:the|my) (?:\w+)(?: booking)?\b", " ", said)
+        visited = re.sub(rf"(?:{_FROM}|{_TO})#", " ", self._without_names(said))
         count = {
-            each.name: len(self._topics[each.name].findall(text)) + len(self._name[each.name].findall(said))
+            each.name: len(self._topics[each.name].findall(text))
+            + (len(self._name[each.name].findall(said)) if "#" in visited else 0)
+            + any(self._value[full].search(text) for full in self._telltale if domain_of(full) == each.name)
             for each in self._ontology.domains
         }
         if any(count.get(name) for name in ("taxi", "train")):
@@ -160,23 +173,27 @@ class Rules:
             return last
         return next(name for name, value in count.items() if value == best)
 
+    def _without_names(self, said: str) -> str:
+        """With a # for every name of the database."""
+        for each in self._name.values():
+            said = each.sub("#", said)
+        return said
+
     def _told(self, domain: Domain, said: str, heard: str, before: State) -> dict[str, str]:
         """Slot to value, all finders in turn."""
         told: dict[str, str] = {}
-        rest = said
         names = self._name[domain.name].findall(said)
         slots = {slot.name: slot for slot in domain.slots}
         if names and "name" in slots:
             told["name"] = self._names[domain.name][names[0]]
-        for each in self._name.values():
-            rest = each.sub("#", rest)
+        rest = self._without_names(said)
         asked = {name for name in slots if self._asks(slots[name], heard)}
         told |= self._indifferent(domain, rest, asked)
         told |= {name: value for name, value in self._same(domain, rest, before).items() if name not in told}
         if {"departure", "destination"} & set(slots):
             told |= self._route(domain, said, asked, before)
         for name, slot in slots.items():
-            if name not in told:
+            if name not in told and name not in ("departure", "destination"):
                 value = self._one(slot, rest, name in asked)
                 if value is not None:
                     told[name] = value

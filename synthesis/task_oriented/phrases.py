@@ -31,9 +31,11 @@ AFTER = 3
 SPILL = 0.25
 """Chance that a slot gets a sentence of its own all the same (choice)."""
 
-_TITLED = {"name", "departure", "destination", "food", "day", "bookday"}
+_TITLED = {"name", "departure", "destination", "food", "day", "bookday", "address"}
+_ROUTE = ("departure", "destination")
 _TRUE, _FALSE = {"yes", "free", "true"}, {"no", "false"}
 _SECTIONS = (
+    "plain",
     "spoken",
     "domains",
     "find",
@@ -67,7 +69,7 @@ class Phrases:
     def candidates(self, step: Step, before: Sequence[Turn], count: int, rng: Random) -> tuple[str, ...]:
         """At most `count` different utterances that do what `step` is to do after the turns `before`."""
         draw = Draw(self, step, before, rng)
-        made = (draw.user() if step.speaker == USER else draw.agent() for _ in range(count))
+        made = (_mended(draw.user() if step.speaker == USER else draw.agent()) for _ in range(count))
         return tuple(dict.fromkeys(made))
 
     def of_domain(self, domain: str, key: str) -> str | list[str]:
@@ -83,7 +85,9 @@ class Phrases:
 
     def value(self, slot: str, value: str) -> str:
         """A value as it is said."""
-        if slot in _TITLED or slot.endswith("_name"):
+        if slot == "postcode":
+            return value.upper()
+        if (slot in _TITLED or slot.endswith("_name")) and value not in self.table["plain"]:
             return titled(value)
         spoken: str = self.table["spoken"].get(value, value)
         return spoken
@@ -126,7 +130,7 @@ class Draw:
     def _selected(self, act: Act) -> str:
         named = self._slots.get(f"{act.domain}-{act.slot}")
         if named is None:
-            return self._say("user", "select train")
+            return self._say("user", "select train" if act.domain == "train" and act.slot else "select bare")
         return self._say("user", "select", name=self.phrases.value(act.slot, act.value))
 
     def _opener(self, greeted: bool) -> str:
@@ -206,7 +210,7 @@ class Draw:
             return self._fill(self.phrases.of_slot(act.slot, "any") or self.phrases.of_slot("", "any"), act)
         reference = self._reference(act)
         if reference:
-            return f"I'd like it {reference}"
+            return f"it should go {reference}" if act.slot in _ROUTE else f"I'd like it {reference}"
         return self._fill(self.phrases.of_slot(act.slot, self._key(act, "alone")), act)
 
     def _reference(self, act: Act) -> str:
@@ -220,7 +224,7 @@ class Draw:
     def _speaks_of(self, slot: str, other: str) -> bool:
         """Whether the words for the same slot fit: the same thing, a place that is a venue, or a time to be there."""
         name = other.partition("-")[2]
-        if slot in ("departure", "destination"):
+        if slot in _ROUTE:
             return name == "name"
         return name == "booktime" if slot == "arriveby" else name.removeprefix("book") == slot.removeprefix("book")
 
@@ -266,7 +270,7 @@ class Draw:
         return {
             "bye": lambda _: f"{self._say('system', 'thank')} {self._say('system', 'bye')}",
             "reqmore": lambda _: f"{self._say('system', 'thank')} {self._say('system', 'more')}",
-            "nooffer": lambda _: f"{self._say('system', 'nooffer')} {self._say('system', 'ask on')}",
+            "nooffer": lambda _: f"{self._say('system', 'nooffer')} {self._say('system', 'ask again')}",
             "refuse": lambda _: f"{self._say('system', 'refuse')} {self._say('system', 'more')}",
             "booked": self._booked,
             "recommend": self._recommended,
@@ -289,7 +293,7 @@ class Draw:
         text = self._pick(fullest or fitting)
         values = {slot: self.phrases.value(slot, act.value) for slot, act in slots.items()}
         rest = [act for slot, act in slots.items() if "{" + slot + "}" not in text]
-        return " ".join([_articles(text.format(**self._names(row), **values)), *map(self._property, rest)])
+        return " ".join([text.format(**self._names(row), **values), *map(self._property, rest)])
 
     def _named(self) -> set[str]:
         return {"name", self._domain().named}
@@ -325,7 +329,7 @@ class Draw:
         word = "yes" if act.value.lower() in _TRUE else "no" if act.value.lower() in _FALSE else ""
         one = "one" if act.value == "1" else ""
         keys = (f"{act.slot} {word or one}".strip(), f"{act.domain} {act.slot}", act.slot, "")
-        return _articles(self._fill(next(table[key] for key in keys if key in table), act))
+        return self._fill(next(table[key] for key in keys if key in table), act)
 
     def _lead(self) -> list[str]:
         found: list[str] = self.phrases.table["system"]["lead"]
@@ -360,6 +364,7 @@ def _singular(words: str) -> str:
     return words[:-1] if words.endswith("s") and not words.endswith(("ss", "us")) else words
 
 
-def _articles(text: str) -> str:
-    """Mends "a expensive"."""
-    return re.sub(r"\b([Aa]) (?=[aeiouAEIOU])", r"\1n ", text)
+def _mended(text: str) -> str:
+    """Without "a expensive" and "seafood food"."""
+    text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU])", r"\1n ", text)
+    return re.sub(r"\b(\w*food) food\b", r"\1", text)

@@ -16,7 +16,7 @@ SPELLINGS = {
     "centre": ("center", "city centre", "city center", "town centre", "downtown", "central"),
     "cheap": ("inexpensive", "budget", "affordable", "cheaply priced", "low-priced"),
     "moderate": ("moderately priced", "moderately-priced", "mid-range", "mid range", "reasonably priced"),
-    "expensive": ("upscale", "high-end", "high end", "fancy", "pricey"),
+    "expensive": ("upscale", "high-end", "high end", "pricey"),
     "guesthouse": ("guest house", "guest-house"),
     "concerthall": ("concert hall",),
     "nightclub": ("night club",),
@@ -51,7 +51,7 @@ _CARELESS = re.compile(
 _ASKING = re.compile(
     r"\b(?:what|which) (?:is|are|was)\b|\bwhat's\b|\btell me\b|\bi'd like to know\b|\bgive me (?:the|their|its)\b"
     r"|\b(?:may|could|can) i (?:have|get) (?:the|their|its)\b|\bdo you have (?:the|their|its|an? (?:address|phone))\b"
-    r"|^(?:does|do|is|are) (?:it|they|there|that)\b"
+    r"|^(?:does|do|is|are) (?:it|they|that)\b"
 )
 _NEGATIVE = re.compile(r"\b(?:no|not|without|need not|leave out|do without)\b|n't\b")
 
@@ -67,8 +67,9 @@ def sentences(text: str) -> list[str]:
 
 
 def clauses(sentence: str) -> list[str]:
-    """Parts between commas, "and" and "but"."""
-    return [part for part in re.split(r",\s*|\band\b|\bbut\b", sentence) if part.strip()]
+    """Parts between commas, "and", "but", "with" and "that has"."""
+    parts = re.split(r",\s*|\b(?:and|but|with|that has)\b", sentence)
+    return [part for part in parts if part.strip()]
 
 
 def telling(text: str) -> str:
