@@ -130,7 +130,8 @@ def _describes(scene: Scene, talk: Progress, act: str) -> list[Act]:
     slots = [*(slot.name for slot in talk.domain.search), *talk.domain.properties]
     free = [slot for slot in slots if slot not in told and not any(part in slot for part in ASKED_FOR)]
     short = [slot for slot in free if row.get(slot, "") not in UNKNOWN and len(row[slot]) <= LONGEST]
-    count = scene.rng.randint(0 if talk.name else 1, max(1, scene.policy.details))
+    least = 0 if talk.name else 1
+    count = scene.rng.randint(least, max(least, scene.policy.details))
     drawn = scene.rng.sample(short, min(count, len(short)))
     talk.answered.update(drawn)
     names = [Act(name, act, talk.domain.named, talk.name)] if talk.name else [Act(name, act)]
@@ -153,7 +154,7 @@ def _act(scene: Scene, talk: Progress) -> Step:
     missing = talk.untold(talk.needed, scene.state)
     if talk.books and missing:
         return _inquire(talk, list(missing))
-    if talk.books and talk.refused:
+    if talk.books and talk.domain.inventory and talk.refused:
         return _reply(talk, REFUSE, [Act(name, "refuse")], rows)
     row = rows[0] if rows else {}
     told = [Act(name, "inform", slot, row[slot]) for slot in _contact(talk) if row.get(slot, "") not in UNKNOWN]

@@ -113,7 +113,7 @@ class Conversation:
         talk.done = talk.done or (step.kind in ENDS if booked is None else booked)
         return () if offered is None else _offer(talk, step, offered)
 
-    # ---- inside -------------------------------------------------------------------------------------------------------
+    # ---- inside ----------------------------------------------------------------------------------------------------
 
     def _now(self) -> Progress | None:
         scene = self._scene
@@ -145,6 +145,8 @@ def _legal(state: State, ontology: Ontology) -> tuple[dict[str, str], tuple[str,
     refused = []
     for name, value in state.items():
         try:
+            if not value.strip():
+                raise UserError(f"{name}: empty; a slot without a value is left out of a state")
             legal |= ontology.legal({name: value})
         except UserError as error:
             refused.append(str(error))

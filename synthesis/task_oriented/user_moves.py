@@ -34,7 +34,8 @@ def enter(scene: Scene, talk: Progress) -> None:
         planned = {
             slot_name(each.domain.name, slot): value for each in scene.before for slot, value in each.planned.items()
         }
-        names = {each.domain.name: scene.database.names(each.domain.name) for each in scene.before}
+        venues = [each.domain.name for each in scene.before if each.domain.inventory]
+        names = {name: scene.database.names(name) for name in venues}
         talk.wanted = rebound(talk.wanted, planned, scene.state, names, scene.ontology)
 
 
