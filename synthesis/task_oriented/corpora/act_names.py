@@ -18,10 +18,13 @@ from synthesis.task_oriented.corpora.said import BOOKING
 from synthesis.task_oriented.state import SYSTEM, USER
 
 MULTIWOZ = {
-    **{name: name for name in ("inform", "request", "recommend", "nooffer", "thank", "bye", "greet")},
-    **{"select": "recommend", "book": "booked", "offerbooked": "booked", "nobook": "refuse"},
+    USER: {name: name for name in ("inform", "request", "select", "book", "recommend", "thank", "bye", "greet")},
+    SYSTEM: {
+        **{name: name for name in ("inform", "request", "recommend", "nooffer", "thank", "bye", "greet")},
+        **{"select": "recommend", "book": "booked", "offerbooked": "booked", "nobook": "refuse"},
+    },
 }
-"""MultiWOZ's acts, whoever speaks."""
+"""MultiWOZ's acts by who speaks; that the user has acts beyond informing and asking is ours, who write that form."""
 
 SGD = {
     USER: {
@@ -30,7 +33,7 @@ SGD = {
     },
     SYSTEM: {
         **{"INFORM": "inform", "INFORM_COUNT": "inform", "REQUEST": "request", "OFFER": "recommend"},
-        **{"NOTIFY_SUCCESS": "booked", "NOTIFY_FAILURE": "refuse", "GOODBYE": "bye"},
+        **{"NOTIFY_SUCCESS": "booked", "NOTIFY_FAILURE": "refuse", "THANK_YOU": "thank", "GOODBYE": "bye"},
     },
 }
 """SGD's acts by who speaks."""
@@ -47,15 +50,15 @@ _NO_VALUE = ("", "none", "?")
 _UNNAMED = "act without a name of ours left out"
 
 
-def multiwoz(annotation: Any, where: str, told: Counter[str]) -> tuple[Act, ...]:
+def multiwoz(annotation: Any, speaker: str, where: str, told: Counter[str]) -> tuple[Act, ...]:
     """Acts of MultiWOZ's `{"Hotel-Inform": [["Area", "north"]]}`; a text says that there is no annotation."""
     if isinstance(annotation, str):
         told["turn without annotation of acts"] += 1
         return ()
-    return tuple(_multiwoz(object_at(annotation, where), where, told))
+    return tuple(_multiwoz(object_at(annotation, where), speaker, where, told))
 
 
-def _multiwoz(annotation: Mapping[str, Any], where: str, told: Counter[str]) -> Iterator[Act]:
+def _multiwoz(annotation: Mapping[str, Any], speaker: str, where: str, told: Counter[str]) -> Iterator[Act]:
     for name in annotation:
         domain, dash, kind = name.lower().partition("-")
         for pair in listed(annotation, name, where):
@@ -64,12 +67,13 @@ def _multiwoz(annotation: Mapping[str, Any], where: str, told: Counter[str]) -> 
             ):
                 raise UserError(f"{where}.{name}: got {str(pair)[:60]!r}, expected pairs of slot and value")
             slot, value = (part.strip() for part in pair)
-            yield from named(domain, kind, slot.lower().replace(" ", ""), value, told)
+            yield from named((domain, kind, slot.lower().replace(" ", ""), value), speaker, told)
 
 
-def named(domain: str, kind: str, slot: str, value: str, told: Counter[str]) -> Iterator[Act]:
-    """One act of MultiWOZ in our names, if it has one; `slot` in lower case without blanks."""
-    act = MULTIWOZ.get(kind)
+def named(written: tuple[str, str, str, str], speaker: str, told: Counter[str]) -> Iterator[Act]:
+    """One act of MultiWOZ (domain, act, slot, value, in lower case but for the value) in our names, if it has one."""
+    domain, kind, slot, value = written
+    act = MULTIWOZ[speaker].get(kind)
     bare = slot in _NO_SLOT
     if act is None or (domain == BOOKING and kind == "inform" and bare):
         told[f"{_UNNAMED}: {domain}-{kind}"] += 1

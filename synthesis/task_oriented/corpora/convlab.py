@@ -43,19 +43,18 @@ def _said(value: Any, where: str, told: Counter[str]) -> Said:
     speaker = _SPEAKERS.get(text_at(row, "speaker", where))
     if speaker is None:
         raise UserError(f"{where}.speaker: got {row['speaker']!r}, expected user or system")
-    acts = tuple(_acts(object_at(row.get("dialogue_acts", {}), f"{where}.dialogue_acts"), where, told))
+    by_kind = object_at(row.get("dialogue_acts", {}), f"{where}.dialogue_acts")
+    acts = tuple(_acts(by_kind, speaker, f"{where}.dialogue_acts", told))
     state = _state(row, where) if speaker == USER else None
     return Said(speaker, text_at(row, "utterance", where), acts, state)
 
 
-def _acts(by_kind: Row, where: str, told: Counter[str]) -> Iterator[Act]:
+def _acts(by_kind: Row, speaker: str, where: str, told: Counter[str]) -> Iterator[Act]:
     for kind in _KINDS:
         for each in by_kind.get(kind, []):
-            place = f"{where}.dialogue_acts.{kind}"
-            act = object_at(each, place)
-            slot = "".join(text_at(act, "slot", place).split())
-            value = str(act.get("value") or "")
-            yield from act_names.named(_name(act, "domain", place), text_at(act, "intent", place), slot, value, told)
+            act = object_at(each, f"{where}.{kind}")
+            domain, intent, slot = (_name(act, key, f"{where}.{kind}") for key in ("domain", "intent", "slot"))
+            yield from act_names.named((domain, intent, slot, str(act.get("value") or "")), speaker, told)
 
 
 def _state(row: Row, where: str) -> dict[str, str]:

@@ -61,7 +61,7 @@ def _said(row: Row, acts: Row, where: str, told: Counter[str]) -> list[Said]:
         done = _acts(acts.get(str(turn.get("turn_id", number))), frames, speaker, at, told)
         text = text_at(turn, "utterance", at)
         if speaker == SYSTEM:
-            said.append(Said(SYSTEM, text, done, domains=(), lookup=_lookup(frames, at, told)))
+            said.append(Said(SYSTEM, text, done, lookup=_lookup(frames, at, told)))
             continue
         states |= {text_at(frame, "service", at): _state(frame, at) for frame in frames}
         whole = {name: value for state in states.values() for name, value in state.items()}
@@ -72,7 +72,7 @@ def _said(row: Row, acts: Row, where: str, told: Counter[str]) -> list[Said]:
 def _acts(beside: Any, frames: list[Row], speaker: str, at: str, told: Counter[str]) -> tuple[Act, ...]:
     if beside is not None:
         entry = object_at(beside, f"{at}: dialog_acts.json")
-        return act_names.multiwoz(entry.get("dialog_act", {}), f"{at}: dialog_acts.json", told)
+        return act_names.multiwoz(entry.get("dialog_act", {}), speaker, f"{at}: dialog_acts.json", told)
     return tuple(
         act
         for frame in frames

@@ -46,7 +46,7 @@ def _said(log: list[Any], where: str, told: Counter[str]) -> list[Said]:
     said: list[Said] = []
     for number, side in enumerate(sides):
         if side[0][0].get("metadata"):
-            said += [Said(SYSTEM, text_at(entry, "text", at), _acts(entry, at, told)) for entry, at in side]
+            said += [Said(SYSTEM, text_at(entry, "text", at), _acts(entry, SYSTEM, at, told)) for entry, at in side]
         elif number + 1 < len(sides):
             state = _state(*sides[number + 1][0], told)
             said.append(_of_user(side, state, told))
@@ -58,11 +58,11 @@ def _said(log: list[Any], where: str, told: Counter[str]) -> list[Said]:
 def _of_user(side: Sequence[tuple[Row, str]], state: dict[str, str], told: Counter[str]) -> Said:
     told["turns of the user in a row made one"] += len(side) - 1
     text = " ".join(text_at(entry, "text", at) for entry, at in side)
-    return Said(USER, text, tuple(act for entry, at in side for act in _acts(entry, at, told)), state)
+    return Said(USER, text, tuple(act for entry, at in side for act in _acts(entry, USER, at, told)), state)
 
 
-def _acts(entry: Row, at: str, told: Counter[str]) -> tuple[Act, ...]:
-    return act_names.multiwoz(entry.get("dialog_act", {}), f"{at}.dialog_act", told)
+def _acts(entry: Row, speaker: str, at: str, told: Counter[str]) -> tuple[Act, ...]:
+    return act_names.multiwoz(entry.get("dialog_act", {}), speaker, f"{at}.dialog_act", told)
 
 
 def _state(entry: Row, at: str, told: Counter[str]) -> dict[str, str]:
