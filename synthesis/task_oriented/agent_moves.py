@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from synthesis.dialogue import Lookup
 from synthesis.task_oriented.acts import GENERAL, Act
-from synthesis.task_oriented.database import Row
 from synthesis.task_oriented.progress import Progress, Scene
 from synthesis.task_oriented.state import SYSTEM
 from synthesis.task_oriented.steps import (
@@ -24,6 +23,7 @@ from synthesis.task_oriented.steps import (
     REPORT,
     Step,
 )
+from synthesis.task_oriented.tables import Row
 
 REFERENCE = 8
 """Characters of a booking's reference [LUAS]."""
@@ -33,8 +33,6 @@ LONGEST = 40
 
 ASKED_FOR = ("phone", "postcode")
 """In the names of properties that nobody tells unasked (choice)."""
-
-UNKNOWN = ("", "?")
 
 
 def answer(scene: Scene, talk: Progress, heard: Step) -> Step:
@@ -129,7 +127,7 @@ def _describes(scene: Scene, talk: Progress, act: str) -> list[Act]:
     told = {*talk.constraints, *talk.requests, talk.domain.named}
     slots = [*(slot.name for slot in talk.domain.search), *talk.domain.properties]
     free = [slot for slot in slots if slot not in told and not any(part in slot for part in ASKED_FOR)]
-    short = [slot for slot in free if row.get(slot, "") not in UNKNOWN and len(row[slot]) <= LONGEST]
+    short = [slot for slot in free if slot in row and len(row[slot]) <= LONGEST]
     least = 0 if talk.name else 1
     count = scene.rng.randint(least, max(least, scene.policy.details))
     drawn = scene.rng.sample(short, min(count, len(short)))
@@ -157,7 +155,7 @@ def _act(scene: Scene, talk: Progress) -> Step:
     if talk.books and talk.domain.inventory and talk.refused:
         return _reply(talk, REFUSE, [Act(name, "refuse")], rows)
     row = rows[0] if rows else {}
-    told = [Act(name, "inform", slot, row[slot]) for slot in _contact(talk) if row.get(slot, "") not in UNKNOWN]
+    told = [Act(name, "inform", slot, row[slot]) for slot in _contact(talk) if slot in row]
     if not talk.books and (talk.declines or not told):
         return _reply(talk, CHAT, [Act(GENERAL, "reqmore")])
     if not talk.books:

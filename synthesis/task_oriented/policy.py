@@ -49,6 +49,9 @@ class Policy:
         for name in ("cap", "cap_hotel", "shown", "tries"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: got {getattr(self, name)}; give 1 or more")
+        for name in ("times", "details", "many", "everything"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}: got {getattr(self, name)}; give 0 or more")
 
     def cap_of(self, domain: Domain) -> int:
         """Exchanges that a talk about `domain` may have."""

@@ -25,7 +25,8 @@ from synthesis.task_oriented.steps import (
     believed,
 )
 
-UNKNOWN = ("", "?")
+MOST = 2
+"""Properties that one turn asks for [LUAS: one or two]."""
 
 
 def enter(scene: Scene, talk: Progress) -> None:
@@ -112,7 +113,7 @@ def _another(scene: Scene, talk: Progress) -> dict[str, str]:
 
 def _values(scene: Scene, slot: Slot) -> list[str]:
     """What rows have in a slot, as the ontology spells it."""
-    found = {row[slot.name] for row in scene.database.rows(slot.domain) if row.get(slot.name, "") not in UNKNOWN}
+    found = {row[slot.name] for row in scene.database.rows(slot.domain) if slot.name in row}
     listed = {value.casefold(): value for value in slot.values}
     return sorted({listed[each.casefold()] for each in found if each.casefold() in listed} if listed else found)
 
@@ -126,14 +127,13 @@ def _question(scene: Scene, talk: Progress) -> Step | None:
     open_ones = [
         name
         for name in talk.domain.properties
-        if row.get(name, "") not in UNKNOWN and name not in talk.answered and name != talk.domain.named
+        if name in row and name not in talk.answered and name != talk.domain.named
     ]
     goal = [name for name in talk.requests if name in open_ones]
     if not open_ones or not (goal or talk.questions > 0):
         return None
     talk.questions -= 1
-    count = scene.rng.choice((1, 2))
-    asked = goal[:count] or scene.rng.sample(open_ones, min(count, len(open_ones)))
+    asked = goal[:MOST] or scene.rng.sample(open_ones, min(scene.rng.randint(1, MOST), len(open_ones)))
     talk.answered.update(asked)
     acts = [*_selects(talk), *(Act(talk.domain.name, "request", slot) for slot in asked)]
     return _turn(scene, talk, INQUIRE_PROPERTIES, acts)
