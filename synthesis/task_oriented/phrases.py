@@ -78,10 +78,12 @@ class Phrases:
         value: str | list[str] = own[key]
         return value.replace("{domain}", _singular(words_of(domain))) if isinstance(value, str) else value
 
-    def of_slot(self, slot: str, key: str) -> list[str]:
-        """The phrases of a slot; those for all where it has no entry of its own."""
-        own: list[str] = self.table["slots"].get(slot, self.table["slots"][""]).get(key, [])
-        return own
+    def of_slot(self, act: Act, key: str) -> list[str]:
+        """The phrases of an act's slot: its domain's own, or the slot's in all domains, or those for all slots."""
+        table = self.table["slots"]
+        own = table.get(f"{act.domain}-{act.slot}") or table.get(act.slot) or table[""]
+        found: list[str] = own.get(key, [])
+        return found
 
     def value(self, slot: str, value: str) -> str:
         """A value as it is said."""
@@ -151,9 +153,9 @@ class Draw:
             slot, value = act.slot, self.phrases.value(act.slot, act.value)
             spill = act.value == DONTCARE or (len(kept) > 2 and self.rng.random() < SPILL)
             behind = self._behind(act)
-            if not spill and self.phrases.of_slot(slot, "before") and slot not in self._own_references():
-                before += self._pick(self.phrases.of_slot(slot, "before")).format(value=value) + " "
-            elif not spill and self.phrases.of_slot(slot, "noun") and not noun and slot not in self._own_references():
+            if not spill and self.phrases.of_slot(act, "before") and slot not in self._own_references():
+                before += self._pick(self.phrases.of_slot(act, "before")).format(value=value) + " "
+            elif not spill and self.phrases.of_slot(act, "noun") and not noun and slot not in self._own_references():
                 noun = value
             elif behind and not (spill and act.value == DONTCARE) and len(after) < AFTER and not spill:
                 after.append(behind)
@@ -177,7 +179,7 @@ class Draw:
         reference = self._reference(act)
         if reference:
             return reference
-        found = self.phrases.of_slot(act.slot, self._key(act, "after"))
+        found = self.phrases.of_slot(act, self._key(act, "after"))
         return self._fill(found, act) if found and act.value != DONTCARE else ""
 
     def _key(self, act: Act, kind: str) -> str:
@@ -185,7 +187,7 @@ class Draw:
         if self._truth(act):
             word = "yes" if act.value.lower() in _TRUE else "no"
             return word if kind == "alone" else f"{word} {kind}"
-        if act.value == "1" and self.phrases.of_slot(act.slot, "one"):
+        if act.value == "1" and self.phrases.of_slot(act, "one"):
             return "one" if kind == "alone" else f"one {kind}"
         return kind
 
@@ -203,20 +205,21 @@ class Draw:
             else:
                 made.append(clause)
         lead = self._pick(self.phrases.table["user"]["lead"]) if made and not self.first else ""
-        return [lead + _capital(made[0]) + ".", *(_capital(each) + "." for each in made[1:])] if made else []
+        opened = made[0] if lead.endswith(", ") else _capital(made[0]) if made else ""
+        return [lead + opened + ".", *(_capital(each) + "." for each in made[1:])] if made else []
 
     def _clause(self, act: Act) -> str:
         if act.value == DONTCARE:
-            return self._fill(self.phrases.of_slot(act.slot, "any") or self.phrases.of_slot("", "any"), act)
+            return self._fill(self.phrases.of_slot(act, "any"), act)
         reference = self._reference(act)
         if reference:
-            return f"it should go {reference}" if act.slot in _ROUTE else f"I'd like it {reference}"
-        return self._fill(self.phrases.of_slot(act.slot, self._key(act, "alone")), act)
+            return f"I'd like it {reference}"
+        return self._fill(self.phrases.of_slot(act, self._key(act, "alone")), act)
 
     def _reference(self, act: Act) -> str:
         """ "In the same area as the hotel", where the step refers to it and there are words for that."""
         other = self.step.refers.get(act.slot, "")
-        found = self.phrases.of_slot(act.slot, "same") if other else []
+        found = self.phrases.of_slot(act, "same") if other else []
         if not found or not self._speaks_of(act.slot, other):
             return ""
         return self._pick(found).format(other=self.phrases.of_domain(domain_of(other), "other"))
@@ -313,7 +316,7 @@ class Draw:
         return f"{self._say('system', 'count', count=count)} {self._say('system', 'ask on')}"
 
     def _questions(self, acts: Sequence[Act]) -> str:
-        asks = [self._fill(self.phrases.of_slot(act.slot, "ask"), act) for act in acts]
+        asks = [self._fill(self.phrases.of_slot(act, "ask"), act) for act in acts]
         more = [self._say("system", "ask next", question=each[0].lower() + each[1:]) for each in asks[1:]]
         return self._pick(self._lead()) + " ".join([asks[0], *more])
 
@@ -322,13 +325,15 @@ class Draw:
         said = name if named == "trainid" else titled(name)
         rest = [self._property(act) for act in told if act.slot != named]
         one = self._say("system", "count one")
-        return " ".join([one, self._say("system", "offer", name=said), *rest, self._say("system", "offer book")])
+        offers = self.phrases.table["system"]["offer"]
+        offer = self._pick([each for each in offers if named == "name" or "called" not in each]).format(name=said)
+        return " ".join([one, offer, *rest, self._say("system", "offer book")])
 
     def _property(self, act: Act) -> str:
         table = self.phrases.table["told"]
         word = "yes" if act.value.lower() in _TRUE else "no" if act.value.lower() in _FALSE else ""
         one = "one" if act.value == "1" else ""
-        keys = (f"{act.slot} {word or one}".strip(), f"{act.domain} {act.slot}", act.slot, "")
+        keys = (f"{act.domain} {act.slot}", f"{act.slot} {word or one}".strip(), act.slot, "")
         return self._fill(next(table[key] for key in keys if key in table), act)
 
     def _lead(self) -> list[str]:
