@@ -151,6 +151,8 @@ def _take(scene: Scene, talk: Progress) -> Step:
         acts += [Act(name, "book"), *informs] if first or not informs else informs
     elif talk.declines:
         acts.append(Act(GENERAL, "thank"))
+        if scene.last:
+            acts.append(Act(GENERAL, "bye"))
     return _turn(scene, talk, ASK_ACTION, acts or [Act(name, "select")])
 
 
