@@ -73,7 +73,9 @@ def _agent(text: str, rng: Random) -> str:
 
 def _slots(text: str, rng: Random) -> str:
     """What the last message, or each message, says of the slots that the prompt lists."""
-    full = re.findall(r"^- ([^\s:]+-[^\s:]+): ", text.split("Chat before:")[0].split("The visitor's messages:")[0], re.M)
+    full = re.findall(
+        r"^- ([^\s:]+-[^\s:]+): ", text.split("Chat before:")[0].split("The visitor's messages:")[0], re.M
+    )
     parts = re.split(r"Chat before:|The visitor's messages:", text)[1]
     before, _, last = parts.partition("The visitor's last message:")
     last = last or before
