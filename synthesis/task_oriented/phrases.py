@@ -18,7 +18,7 @@ from synthesis.errors import UserError
 from synthesis.storage import parse, read_text
 from synthesis.task_oriented.acts import Act
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from synthesis.task_oriented.spoken import slot_words, titled, words_of
+from synthesis.task_oriented.spoken import singular, slot_words, titled, words_of
 from synthesis.task_oriented.state import DONTCARE, USER, domain_of
 from synthesis.task_oriented.steps import UPDATE, Step
 
@@ -76,7 +76,7 @@ class Phrases:
         """The entry of a domain, else that for all, its words put in."""
         own = self.table["domains"].get(domain, self.table["domains"][""])
         value: str | list[str] = own[key]
-        return value.replace("{domain}", _singular(words_of(domain))) if isinstance(value, str) else value
+        return value.replace("{domain}", singular(words_of(domain))) if isinstance(value, str) else value
 
     def of_slot(self, act: Act, key: str) -> list[str]:
         """The phrases of an act's slot: its domain's own, or the slot's in all domains, or those for all slots."""
@@ -132,7 +132,8 @@ class Draw:
     def _selected(self, act: Act) -> str:
         named = self._slots.get(f"{act.domain}-{act.slot}")
         if named is None:
-            return self._say("user", "select train" if act.domain == "train" and act.slot else "select bare")
+            goes = not act.slot and act.domain in ("attraction", "hotel", "restaurant")
+            return self._say("user", "select bare" if goes else "select any")
         return self._say("user", "select", name=self.phrases.value(act.slot, act.value))
 
     def _opener(self, greeted: bool) -> str:
@@ -200,13 +201,18 @@ class Draw:
         clauses = [self._clause(act) for act in acts]
         made: list[str] = []
         for clause in clauses:
-            if made and len(made[-1].split()) < 9 and "," not in made[-1] + clause and self.rng.random() < 0.4:
+            short = len(made[-1].split()) < 9 if made else False
+            if short and "," not in made[-1] + clause and self._known(acts) and self.rng.random() < 0.4:
                 made[-1] = f"{made[-1]} and {clause}"
             else:
                 made.append(clause)
         lead = self._pick(self.phrases.table["user"]["lead"]) if made and not self.first else ""
         opened = made[0] if lead.endswith(", ") else _capital(made[0]) if made else ""
         return [lead + opened + ".", *(_capital(each) + "." for each in made[1:])] if made else []
+
+    def _known(self, acts: Sequence[Act]) -> bool:
+        """Whether all slots have phrases of their own; others' values may hold any words and end their sentence."""
+        return all({act.slot, f"{act.domain}-{act.slot}"} & set(self.phrases.table["slots"]) for act in acts)
 
     def _clause(self, act: Act) -> str:
         if act.value == DONTCARE:
@@ -282,8 +288,10 @@ class Draw:
     def _booked(self, told: Sequence[Act]) -> str:
         row = self.step.lookup.rows[0] if self.step.lookup and self.step.lookup.rows else {}
         ref = next((act.value for act in self.step.acts if act.slot == "ref"), "")
-        phrases = [str(each) for each in self.phrases.of_domain(self.step.domain, "booked")]
-        text = self._pick([each for each in phrases if self._fits(each, {"ref"} | self._named())])
+        known = {"ref"} | (self._named() if row.get(self._domain().named) else set())
+        own, every = (list(self.phrases.of_domain(each, "booked")) for each in (self.step.domain, ""))
+        phrases = own if any(self._fits(each, known) and bool(ref) == ("{ref}" in each) for each in own) else every
+        text = self._pick([each for each in phrases if self._fits(each, known) and bool(ref) == ("{ref}" in each)])
         return " ".join([text.format(**self._names(row), ref=ref), *map(self._property, told)])
 
     def _recommended(self, told: Sequence[Act]) -> str:
@@ -293,6 +301,8 @@ class Draw:
         own = self.phrases.of_domain(self.step.domain, "recommend")
         fitting = [each for each in own if self._fits(each, set(slots) | self._named())]
         fullest = [each for each in fitting if any("{" + slot + "}" in each for slot in slots)]
+        if not row.get(self._domain().named):
+            fitting, fullest = self.phrases.table["domains"][""]["unnamed"], []
         text = self._pick(fullest or fitting)
         values = {slot: self.phrases.value(slot, act.value) for slot, act in slots.items()}
         rest = [act for slot, act in slots.items() if "{" + slot + "}" not in text]
@@ -333,7 +343,7 @@ class Draw:
         table = self.phrases.table["told"]
         word = "yes" if act.value.lower() in _TRUE else "no" if act.value.lower() in _FALSE else ""
         one = "one" if act.value == "1" else ""
-        keys = (f"{act.domain} {act.slot}", f"{act.slot} {word or one}".strip(), act.slot, "")
+        keys = (f"{act.domain} {act.slot}", f"{act.slot} {word or one}".strip(), act.slot, f" {word}", "")
         return self._fill(next(table[key] for key in keys if key in table), act)
 
     def _lead(self) -> list[str]:
@@ -363,10 +373,6 @@ def _listed(items: Sequence[str]) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _singular(words: str) -> str:
-    return words[:-1] if words.endswith("s") and not words.endswith(("ss", "us")) else words
 
 
 def _mended(text: str) -> str:

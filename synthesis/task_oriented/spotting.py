@@ -64,7 +64,7 @@ def plain(text: str) -> str:
 
 def sentences(text: str) -> list[str]:
     """Sentences; a full stop inside a time or a name with an initial does not end one."""
-    return [part.strip() for part in re.split(r"(?<=[?!])\s+|(?<=\w\w)\.\s+|;\s*", text) if part.strip()]
+    return [part.strip() for part in re.split(r"(?<=[?!])\s+|(?<=\w\w)\.\s+|(?<=\d)\.\s+|;\s*", text) if part.strip()]
 
 
 def clauses(sentence: str) -> list[str]:
