@@ -378,3 +378,28 @@ def test_phrases_that_are_none(tmp_path: Path) -> None:
 def test_a_domain_that_is_none() -> None:
     with pytest.raises(UserError, match="zeppelin"):
         recipe(domains=("zeppelin",)).check()
+
+
+async def test_goals_of_a_corpus(tmp_path: Path) -> None:
+    found, _, _ = await made(recipe(), tmp_path / "run", 6)
+    corpus = tmp_path / "run" / "dialogues.jsonl"
+    of = recipe(goals="corpus", corpus=str(corpus))
+    of.check()
+    drawn = await seeds(of, 12)
+    assert len({each.id for each in drawn}) == 12, "a goal comes again under another id"
+    finals = [tracked(dialogue)[-1][1] for dialogue in found]
+    for seed in drawn:
+        wishes = seed.content["goal"]["domains"]
+        told = {
+            f"{name}-{slot}": value for name, wish in wishes.items() for slot, value in wish.get("inform", {}).items()
+        }
+        assert any(told.items() <= final.items() for final in finals)
+    assert (await made(of, tmp_path / "again", 6))[1]["counts"]["kept"] == 6
+
+
+def test_goals_of_a_held_out_split_are_refused(tmp_path: Path) -> None:
+    turn = {"speaker": "User", "text": "A cheap restaurant.", "state": {"restaurant-pricerange": "cheap"}}
+    file = tmp_path / "test.jsonl"
+    file.write_text(json.dumps({"id": "a", "turns": [turn, {"speaker": "System", "text": "Ok."}]}), encoding="utf-8")
+    with pytest.raises(UserError, match="test"):
+        recipe(goals="corpus", corpus=str(file)).check()

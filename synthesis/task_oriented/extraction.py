@@ -164,8 +164,9 @@ class Rules:
 
     def _domain(self, said: str, last: str | None) -> str | None:
         """What is spoken of: the domain that most speaks for, of equals the last one."""
-        text = re.sub(r"\b(?:as|from|to|for|at) (?:the|my) (?:\w+)(?: booking)?\b", " ", said)
-        visited = re.sub(rf"(?:{_FROM}|{_TO})#", " ", self._without_names(said))
+        unnamed = self._without_names(said)
+        visited = re.sub(rf"(?:{_FROM}|{_TO})#", " ", unnamed)
+        text = re.sub(r"\b(?:as|from|to|for|at) (?:the|my) (?:\w+)(?: booking)?\b", " ", unnamed)
         count = {
             each.name: len(self._topics[each.name].findall(text))
             + (len(self._name[each.name].findall(said)) if "#" in visited else 0)

@@ -115,11 +115,12 @@ class Draw:
         informs = [act for act in acts if act.act == "inform" and act.slot]
         search = [act for act in informs if not self._slot(act).booking]
         booking = [act for act in informs if self._slot(act).booking]
-        if any(act.act == "inform" and not act.slot for act in acts):
+        ordered = self.first and "book" in kinds and not search  # a ride: there is nothing yet that could be booked
+        if ordered or any(act.act == "inform" and not act.slot for act in acts):
             parts.append(self._opener("greet" in kinds))
         if search:
             parts += self._searching(search)
-        if "book" in kinds and not search:
+        if "book" in kinds and not search and not ordered:
             parts += self._booking(booking)
         else:
             parts += self._clauses(booking)
