@@ -99,6 +99,29 @@ def test_acts_and_domains(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert "stray slot train.book.ticket left out': 1" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "slot", "act"),
+    [
+        ("Hotel-Inform", "Price", "hotel-inform(pricerange=x)"),
+        ("hotel-inform", "price", "hotel-inform(price=x)"),  # 2.2 writes names out
+        ("Hotel-Inform", "Day", "hotel-inform(bookday=x)"),
+        ("Train-Inform", "Day", "train-inform(day=x)"),
+        ("Train-Inform", "Time", "train-inform(duration=x)"),
+        ("Train-OfferBooked", "Ticket", "train-booked(price=x)"),
+        ("Restaurant-NoOffer", "Food", "restaurant-nooffer(food=x)"),
+        ("Hotel-Select", "Choice", "hotel-recommend(count=x)"),
+        ("Booking-NoBook", "Time", "taxi-refuse(booktime=x)"),
+        ("Taxi-Inform", "Car", "taxi-inform(type=x)"),
+        ("general-bye", "none", "general-bye"),
+    ],
+)
+def test_names_of_acts_and_slots(name: str, slot: str, act: str, tmp_path: Path) -> None:
+    answer = {"text": "y", "metadata": {"taxi": {}}, "dialog_act": {name: [[slot, "x"]]}}
+    log = [user("x", Taxi_Inform=[["none", "none"]]), answer]
+    (dialogue,) = read(written(tmp_path / "data.json", {"a": {"log": log}}))
+    assert dialogue.turns[1].acts == (act,)
+
+
 def test_the_slots_that_change_tell_the_domain_where_acts_do_not(tmp_path: Path) -> None:
     log = [
         user("A room ."),
