@@ -46,6 +46,7 @@ def held(made: list[Step], conversation: Conversation, ontology: Ontology, datab
     assert [step.speaker for step in made] == [USER, SYSTEM] * (len(made) // 2)
     assert made[-1].acts[-1].act == "bye"
     state: dict[str, str] = {}
+    offered: set[str] = set()
     for step in made:
         if step.speaker == USER:
             assert step.kind in USER_KINDS
@@ -54,12 +55,20 @@ def held(made: list[Step], conversation: Conversation, ontology: Ontology, datab
             assert step.state == state
             assert all(state[other] == state[slot_name(step.domain, slot)] for slot, other in step.refers.items())
             assert all(domain_of(other) != step.domain for other in step.refers.values())
+            assert set(taken(step, "select")) <= offered | {""}, "only what the last search has"
             continue
         assert step.kind in SYSTEM_KINDS
         assert step.state is None
         if step.lookup is not None:
             answered(step, step.lookup, state, ontology, database, policy)
+            found = database.lookup(step.domain, step.lookup.constraints)
+            offered = {row.get(ontology.domain(step.domain).named, "") for row in found}
     assert conversation.state == state
+
+
+def taken(step: Step, act: str) -> list[str]:
+    """Slots or, of a selection, values of the acts of that kind."""
+    return [each.value if act == "select" else each.slot for each in step.acts if each.act == act]
 
 
 def answered(
@@ -77,6 +86,11 @@ def answered(
     ]
     if told and told[0].slot:
         assert any(all(row[act.slot] == act.value for act in told if act.slot) for row in lookup.rows)
+    if step.kind in ("report", "recommend"):
+        fixed = {slot for slot, value in lookup.constraints.items() if value != DONTCARE} - {domain.named}
+        assert not fixed & set(taken(step, "inform")), "nobody is told what they have said"
+    assert not {"leaveat", "arriveby"} <= set(taken(step, "request"))
+    assert step.kind != "refuse" or domain.inventory
 
 
 @pytest.mark.parametrize("where", ["shipped", "toy"])

@@ -293,6 +293,19 @@ def test_an_offer_must_be_of_a_row_that_was_shown(tmp_path: Path) -> None:
     assert step.acts[0] == Act("eatery", "select", "name", "coral house")
 
 
+def test_an_offer_that_a_later_search_does_not_have_is_not_taken(tmp_path: Path) -> None:
+    conversation = talk(tmp_path, Wish("eatery", {"food": "thai", "area": "north"}))
+    asked(conversation)
+    conversation.heard({"eatery-food": "thai"})
+    assert conversation.agent().acts == (Act("eatery", "inform", "name", "golden bowl"),)
+    conversation.said()
+    asked(conversation)
+    conversation.heard({"eatery-food": "irish", "eatery-area": "south"})
+    assert conversation.agent().acts == (Act("eatery", "inform", "count", "4"),)
+    conversation.said()
+    assert asked(conversation).kind == "ask_recommendation"
+
+
 def test_a_booking_that_was_not_reported_is_asked_for_again(tmp_path: Path) -> None:
     conversation = talk(tmp_path, Wish("eatery", {"food": "thai"}, {"bookday": "friday"}))
     kinds = []

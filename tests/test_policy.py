@@ -141,6 +141,18 @@ def test_what_leads_to_nothing_is_asked_for_first(tmp_path: Path) -> None:
     assert not talk.books, "nothing is to be booked"
 
 
+def test_another_offer_is_not_yet_taken(tmp_path: Path) -> None:
+    ontology, database = town(tmp_path)
+    talk = begun(Wish("eatery", {"food": "irish"}), ontology, database, PLAIN, Random(0))
+    first, other, *_ = database.lookup("eatery", {"food": "irish"})
+    talk.offer(first, True)
+    talk.selected = talk.taken = True
+    talk.offer(first, True)
+    assert talk.selected, "the same again"
+    talk.offer(other, True)
+    assert (talk.selected, talk.taken, talk.name) == (False, False, other["name"])
+
+
 # ---- references -----------------------------------------------------------------------------------------------------
 
 

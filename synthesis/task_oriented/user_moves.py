@@ -89,7 +89,6 @@ def _update(scene: Scene, talk: Progress) -> Step | None:
     talk.meant = {slot: value for slot, value in talk.meant.items() if slot not in changes}
     talk.wanted = talk.wanted | changes
     talk.revealed.update(changes)
-    talk.drop()
     return _turn(scene, talk, UPDATE, _informs(talk.domain.name, changes))
 
 
