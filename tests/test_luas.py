@@ -399,7 +399,8 @@ async def test_goals_of_a_corpus(tmp_path: Path) -> None:
 
 def test_goals_of_a_held_out_split_are_refused(tmp_path: Path) -> None:
     turn = {"speaker": "User", "text": "A cheap restaurant.", "state": {"restaurant-pricerange": "cheap"}}
-    file = tmp_path / "test.jsonl"
-    file.write_text(json.dumps({"id": "a", "turns": [turn, {"speaker": "System", "text": "Ok."}]}), encoding="utf-8")
+    row = {"id": "a", "turns": [turn, {"speaker": "System", "text": "Ok."}], "notes": ["split: test"]}
+    file = tmp_path / "dialogues.jsonl"
+    file.write_text(json.dumps(row), encoding="utf-8")
     with pytest.raises(UserError, match="test"):
         recipe(goals="corpus", corpus=str(file)).check()

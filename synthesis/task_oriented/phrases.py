@@ -22,7 +22,7 @@ from synthesis.task_oriented.spoken import singular, slot_words, titled, words_o
 from synthesis.task_oriented.state import DONTCARE, USER, domain_of
 from synthesis.task_oriented.steps import UPDATE, Step
 
-ORDER = ("name", "stars", "internet", "parking", "food", "departure", "destination", "day", "area", "pricerange")
+ORDER = ("name", "stars", "internet", "parking", "pricerange", "food", "departure", "destination", "day", "area")
 """In which order what stands behind the noun is said; other slots follow."""
 
 AFTER = 3
