@@ -14,9 +14,10 @@ from builders.state_forms import multiwoz, multiwoz_acts, services, sgd
 from synthesis.dialogue import Dialogue, Lookup, Turn, messages
 from synthesis.errors import BuildError, UserError
 from synthesis.storage import dump
-from synthesis.task_oriented import flat, goals
+from synthesis.task_oriented import flat
 from synthesis.task_oriented.acts import Act, parse
 from synthesis.task_oriented.corpora import reading
+from synthesis.task_oriented.goals import goal as goals
 from synthesis.task_oriented.ontology import read
 from synthesis.task_oriented.state import SYSTEM, USER, first_values, tracked
 from synthesis.task_oriented.state_form import change, line, write

@@ -10,13 +10,13 @@ import pytest
 from synthesis.dialogue import Lookup
 from synthesis.recipe import Dropped
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goal_drawing import Drawing, from_database
-from synthesis.task_oriented.goals import Goal, Wish
-from synthesis.task_oriented.machine import Conversation
+from synthesis.task_oriented.goals.drawing import Drawing, from_database
+from synthesis.task_oriented.goals.goal import Goal, Wish
 from synthesis.task_oriented.ontology import Ontology, read
-from synthesis.task_oriented.policy import Policy
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.simulation.steps import SYSTEM_KINDS, USER_KINDS, Step, believed
 from synthesis.task_oriented.state import DONTCARE, SYSTEM, USER, domain_of, slot_name
-from synthesis.task_oriented.steps import SYSTEM_KINDS, USER_KINDS, Step, believed
 from tests.toy_town import steps, town
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

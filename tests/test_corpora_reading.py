@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from synthesis.dialogue import Dialogue, Lookup, Turn, from_json, to_json
 from synthesis.errors import UserError
-from synthesis.task_oriented import flat, goals
+from synthesis.task_oriented import flat
 from synthesis.task_oriented.acts import parse
 from synthesis.task_oriented.corpora.files import split_of
 from synthesis.task_oriented.corpora.reading import read, split
+from synthesis.task_oriented.goals import goal as goals
 from synthesis.task_oriented.state import SYSTEM, USER, tracked
 from tests.corpus_files import written
 from tests.test_corpora_frames import MUL1

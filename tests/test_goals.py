@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from synthesis.dialogue import Dialogue, Turn
 from synthesis.errors import UserError
-from synthesis.task_oriented import goal_corpus, ontology
+from synthesis.task_oriented import ontology
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goal_drawing import Drawing, from_database, perturbed, satisfied
-from synthesis.task_oriented.goals import Goal, Wish, from_json
+from synthesis.task_oriented.goals import corpus as goal_corpus
+from synthesis.task_oriented.goals.drawing import Drawing, from_database, perturbed, satisfied
+from synthesis.task_oriented.goals.goal import Goal, Wish, from_json
+from synthesis.task_oriented.goals.rides import places, ride, wired
 from synthesis.task_oriented.ontology import Ontology
-from synthesis.task_oriented.rides import places, ride, wired
 from synthesis.task_oriented.state import DONTCARE, SYSTEM, USER
 from tests.corpus_files import written
 

@@ -15,18 +15,18 @@ from synthesis.dialogue import Lookup, Turn
 from synthesis.errors import ReadingError, UserError
 from synthesis.recipe import Dropped
 from synthesis.recipes.luas import HERE
-from synthesis.task_oriented import spotting, wording
 from synthesis.task_oriented.acts import Act, written
-from synthesis.task_oriented.free_talk import trimmed
-from synthesis.task_oriented.goal_drawing import Drawing, from_database
-from synthesis.task_oriented.machine import Conversation
-from synthesis.task_oriented.policy import Policy
-from synthesis.task_oriented.reconcile import offered, reconciled
-from synthesis.task_oriented.setting import Setting
-from synthesis.task_oriented.spoken import slot_words, titled, words_of
+from synthesis.task_oriented.goals.drawing import Drawing, from_database
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.simulation.steps import ANSWER, INFORM, RECOMMEND, UPDATE, Step
+from synthesis.task_oriented.speech import spotting, wording
+from synthesis.task_oriented.speech.free_talk import trimmed
+from synthesis.task_oriented.speech.reconcile import offered, reconciled
+from synthesis.task_oriented.speech.setting import Setting
+from synthesis.task_oriented.speech.spoken import slot_words, titled, words_of
+from synthesis.task_oriented.speech.verification import misread, same, told
 from synthesis.task_oriented.state import SYSTEM, USER, State
-from synthesis.task_oriented.steps import ANSWER, INFORM, RECOMMEND, UPDATE, Step
-from synthesis.task_oriented.verification import misread, same, told
 
 SGD = Path(__file__).resolve().parents[2] / "shared/data/sgd/dev"
 MULTIWOZ = Path(__file__).resolve().parents[2] / "shared/data/multiwoz"

@@ -11,12 +11,12 @@ from synthesis.dialogue import Lookup
 from synthesis.errors import UserError
 from synthesis.recipe import Dropped
 from synthesis.task_oriented.acts import Act, written
-from synthesis.task_oriented.goals import Wish
-from synthesis.task_oriented.machine import Conversation
+from synthesis.task_oriented.goals.goal import Wish
 from synthesis.task_oriented.ontology import read
-from synthesis.task_oriented.policy import Policy
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.simulation.steps import Step
 from synthesis.task_oriented.state import DONTCARE, USER
-from synthesis.task_oriented.steps import Step
 from tests.toy_town import EATERIES, PLAIN, steps, talk
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 
 from synthesis.errors import UserError
-from synthesis.task_oriented import reveal
-from synthesis.task_oriented.goals import Wish
+from synthesis.task_oriented.goals.goal import Wish
 from synthesis.task_oriented.ontology import Domain, Slot
-from synthesis.task_oriented.policy import Policy
-from synthesis.task_oriented.progress import Progress, begun
-from synthesis.task_oriented.references import akin, rebound, referents
+from synthesis.task_oriented.simulation import reveal
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.simulation.progress import Progress, begun
+from synthesis.task_oriented.simulation.references import akin, rebound, referents
 from synthesis.task_oriented.state import DONTCARE
 from tests.toy_town import PLAIN, town
 

@@ -13,11 +13,11 @@ from random import Random
 from typing import Any
 
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goals import Goal, Wish
-from synthesis.task_oriented.machine import Conversation
+from synthesis.task_oriented.goals.goal import Goal, Wish
 from synthesis.task_oriented.ontology import Ontology, read
-from synthesis.task_oriented.policy import Policy
-from synthesis.task_oriented.steps import Step
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.simulation.steps import Step
 
 AREAS = ("north", "south")
 FOODS = ("irish", "thai", "turkish")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from random import Random
 
 from synthesis.engine import Request
-from synthesis.task_oriented.spoken import slot_words, words_of
-from synthesis.task_oriented.wording import BOOKED, END_OF_AGENT, END_OF_USER, RECOM
+from synthesis.task_oriented.speech.spoken import slot_words, words_of
+from synthesis.task_oriented.speech.wording import BOOKED, END_OF_AGENT, END_OF_USER, RECOM
 
 LEADS = ("Well then", "Let me see", "Right", "So", "Fine by me", "Ah", "One moment", "As for that", "Now", "Good")
 TAILS = (

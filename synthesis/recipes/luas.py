@@ -47,19 +47,19 @@ from synthesis.filters.states import States
 from synthesis.filters.structure import Structure
 from synthesis.recipe import Dropped, Pool, Seed, fork
 from synthesis.seeds import attributes
-from synthesis.task_oriented import goals as goal_records
-from synthesis.task_oriented import verbalised
-from synthesis.task_oriented import wording as prompts_of
 from synthesis.task_oriented.corpora import reading
-from synthesis.task_oriented.free_talk import FreeTalk
-from synthesis.task_oriented.goal_corpus import from_dialogues
-from synthesis.task_oriented.goal_drawing import Drawing, from_database
-from synthesis.task_oriented.goals import Goal
-from synthesis.task_oriented.machine import Conversation
-from synthesis.task_oriented.policy import Policy
-from synthesis.task_oriented.setting import Caller, Manner, Setting
+from synthesis.task_oriented.goals import goal as goal_records
+from synthesis.task_oriented.goals.corpus import from_dialogues
+from synthesis.task_oriented.goals.drawing import Drawing, from_database
+from synthesis.task_oriented.goals.goal import Goal
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.speech import verbalised
+from synthesis.task_oriented.speech import wording as prompts_of
+from synthesis.task_oriented.speech.free_talk import FreeTalk
+from synthesis.task_oriented.speech.setting import Caller, Manner, Setting
+from synthesis.task_oriented.speech.verbalised import Verbalised
 from synthesis.task_oriented.state import USER
-from synthesis.task_oriented.verbalised import Verbalised
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synthesis.dialogue import Json, Lookup, Turn
 
 if TYPE_CHECKING:
-    from synthesis.task_oriented.goals import Goal
+    from synthesis.task_oriented.goals.goal import Goal
 
 PARTS = ("inform", "book", "fail")
 """Parts of a wish that are maps."""

@@ -21,9 +21,9 @@ from random import Random
 from synthesis.errors import UserError
 from synthesis.task_oriented import times
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goals import Goal, Wish
+from synthesis.task_oriented.goals.goal import Goal, Wish
+from synthesis.task_oriented.goals.rides import PLACES, places, ride, wired
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from synthesis.task_oriented.rides import PLACES, places, ride, wired
 from synthesis.task_oriented.state import DONTCARE
 from synthesis.task_oriented.tables import TIMES, Row
 

@@ -18,9 +18,9 @@ from synthesis.errors import UserError
 from synthesis.storage import parse, read_text
 from synthesis.task_oriented.acts import Act
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from synthesis.task_oriented.spoken import singular, slot_words, titled, words_of
+from synthesis.task_oriented.simulation.steps import UPDATE, Step
+from synthesis.task_oriented.speech.spoken import singular, slot_words, titled, words_of
 from synthesis.task_oriented.state import DONTCARE, USER, domain_of
-from synthesis.task_oriented.steps import UPDATE, Step
 
 ORDER = ("name", "stars", "internet", "parking", "pricerange", "food", "departure", "destination", "day", "area")
 """In which order what stands behind the noun is said; other slots follow."""

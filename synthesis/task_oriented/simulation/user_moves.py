@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from synthesis.task_oriented import reveal
 from synthesis.task_oriented.acts import GENERAL, Act
 from synthesis.task_oriented.ontology import Slot
-from synthesis.task_oriented.progress import Progress, Scene
-from synthesis.task_oriented.references import rebound, referents
-from synthesis.task_oriented.state import DONTCARE, USER, slot_name
-from synthesis.task_oriented.steps import (
+from synthesis.task_oriented.simulation import reveal
+from synthesis.task_oriented.simulation.progress import Progress, Scene
+from synthesis.task_oriented.simulation.references import rebound, referents
+from synthesis.task_oriented.simulation.steps import (
     ASK_ACTION,
     ASK_RECOMMENDATION,
     CHAT,
@@ -24,6 +23,7 @@ from synthesis.task_oriented.steps import (
     Step,
     believed,
 )
+from synthesis.task_oriented.state import DONTCARE, USER, slot_name
 
 MOST = 2
 """Properties that one turn asks for [LUAS: one or two]."""

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from synthesis.dialogue import Turn
-from synthesis.task_oriented import spotting, times
+from synthesis.task_oriented import times
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from synthesis.task_oriented.spoken import singular, slot_words, words_of
-from synthesis.task_oriented.spotting import plain
+from synthesis.task_oriented.speech import spotting
+from synthesis.task_oriented.speech.spoken import singular, slot_words, words_of
+from synthesis.task_oriented.speech.spotting import plain
 from synthesis.task_oriented.state import DONTCARE, SYSTEM, State, domain_of, slot_name, split
 
 

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 from synthesis.dialogue import Lookup
 from synthesis.task_oriented.acts import GENERAL, Act
-from synthesis.task_oriented.progress import Progress, Scene
-from synthesis.task_oriented.state import SYSTEM
-from synthesis.task_oriented.steps import (
+from synthesis.task_oriented.simulation.progress import Progress, Scene
+from synthesis.task_oriented.simulation.steps import (
     ANSWER,
     BOOK,
     CHAT,
@@ -23,6 +22,7 @@ from synthesis.task_oriented.steps import (
     REPORT,
     Step,
 )
+from synthesis.task_oriented.state import SYSTEM
 from synthesis.task_oriented.tables import TIMES, Row
 
 REFERENCE = 8

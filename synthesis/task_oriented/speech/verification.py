@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from synthesis.dialogue import Turn
-from synthesis.task_oriented import spotting
 from synthesis.task_oriented.acts import Act
 from synthesis.task_oriented.ontology import Ontology
-from synthesis.task_oriented.spotting import plain
+from synthesis.task_oriented.simulation.steps import Step
+from synthesis.task_oriented.speech import spotting
+from synthesis.task_oriented.speech.spotting import plain
 from synthesis.task_oriented.state import State, slot_name, split
-from synthesis.task_oriented.steps import Step
 
 _WORDLESS = {"yes", "no", "free", "true", "false", "dontcare"}
 """Values that are said in other words."""

@@ -17,8 +17,8 @@ from synthesis.errors import UserError
 from synthesis.task_oriented.acts import parse
 from synthesis.task_oriented.corpora.reading import split
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goal_drawing import satisfied
-from synthesis.task_oriented.goals import Goal, Wish
+from synthesis.task_oriented.goals.drawing import satisfied
+from synthesis.task_oriented.goals.goal import Goal, Wish
 from synthesis.task_oriented.ontology import Domain, Ontology
 from synthesis.task_oriented.state import USER, State, domain_of, first_values, tracked
 

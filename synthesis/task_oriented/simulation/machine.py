@@ -24,14 +24,14 @@ from random import Random
 
 from synthesis.errors import UserError
 from synthesis.recipe import Dropped
-from synthesis.task_oriented import agent_moves, user_moves
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goals import Goal
+from synthesis.task_oriented.goals.goal import Goal
 from synthesis.task_oriented.ontology import Ontology
-from synthesis.task_oriented.policy import Policy
-from synthesis.task_oriented.progress import Progress, Scene, begun
+from synthesis.task_oriented.simulation import agent_moves, user_moves
+from synthesis.task_oriented.simulation.policy import Policy
+from synthesis.task_oriented.simulation.progress import Progress, Scene, begun
+from synthesis.task_oriented.simulation.steps import ENDS, Step
 from synthesis.task_oriented.state import SYSTEM, USER, State
-from synthesis.task_oriented.steps import ENDS, Step
 
 
 class Conversation:

@@ -13,7 +13,7 @@ from random import Random
 from synthesis.errors import UserError
 from synthesis.task_oriented import times
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goals import Wish
+from synthesis.task_oriented.goals.goal import Wish
 from synthesis.task_oriented.ontology import Domain, Ontology
 from synthesis.task_oriented.state import DONTCARE
 from synthesis.task_oriented.tables import Row

@@ -14,16 +14,16 @@ from string import Template
 from synthesis.dialogue import Turn, transcript
 from synthesis.errors import ReadingError
 from synthesis.recipe import Dropped
-from synthesis.task_oriented import wording
 from synthesis.task_oriented.acts import Act, written
-from synthesis.task_oriented.machine import Conversation
-from synthesis.task_oriented.phrases import Draw
-from synthesis.task_oriented.reconcile import offered, reconciled
-from synthesis.task_oriented.setting import Caller, Setting
-from synthesis.task_oriented.spoken import slot_words, words_of
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.steps import CHAT, ENDS, OPENER, RECOMMEND, REPORT, Step
+from synthesis.task_oriented.speech import wording
+from synthesis.task_oriented.speech.phrases import Draw
+from synthesis.task_oriented.speech.reconcile import offered, reconciled
+from synthesis.task_oriented.speech.setting import Caller, Setting
+from synthesis.task_oriented.speech.spoken import slot_words, words_of
+from synthesis.task_oriented.speech.verbalised import rewritten
 from synthesis.task_oriented.state import SYSTEM, USER, State, slot_name
-from synthesis.task_oriented.steps import CHAT, ENDS, OPENER, RECOMMEND, REPORT, Step
-from synthesis.task_oriented.verbalised import rewritten
 
 LONG = 20
 """Words from which on an agent's message keeps only its first question [code]."""

@@ -13,14 +13,14 @@ from string import Template
 from synthesis.dialogue import Turn, transcript
 from synthesis.errors import ReadingError
 from synthesis.recipe import Dropped
-from synthesis.task_oriented import wording
 from synthesis.task_oriented.acts import written
-from synthesis.task_oriented.machine import Conversation
-from synthesis.task_oriented.phrases import Draw
-from synthesis.task_oriented.setting import Caller, Setting
+from synthesis.task_oriented.simulation.machine import Conversation
+from synthesis.task_oriented.simulation.steps import RECOMMEND, Step
+from synthesis.task_oriented.speech import wording
+from synthesis.task_oriented.speech.phrases import Draw
+from synthesis.task_oriented.speech.setting import Caller, Setting
+from synthesis.task_oriented.speech.verification import misread, told
 from synthesis.task_oriented.state import SYSTEM, USER, State
-from synthesis.task_oriented.steps import RECOMMEND, Step
-from synthesis.task_oriented.verification import misread, told
 
 CHOOSE = Template("""A visitor chats with a local guide.
 

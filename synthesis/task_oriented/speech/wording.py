@@ -18,9 +18,9 @@ from synthesis.errors import ReadingError, UserError
 from synthesis.task_oriented import times
 from synthesis.task_oriented.acts import Act
 from synthesis.task_oriented.ontology import Ontology, Slot
-from synthesis.task_oriented.spoken import slot_words, words_of
+from synthesis.task_oriented.simulation.steps import Step
+from synthesis.task_oriented.speech.spoken import slot_words, words_of
 from synthesis.task_oriented.state import DONTCARE, SYSTEM, USER, domain_of
-from synthesis.task_oriented.steps import Step
 
 USER_ACTS = Template("""You play somebody who is new in town and chats with a local guide.$persona
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from synthesis.task_oriented.ontology import Domain, Slot
-from synthesis.task_oriented.policy import Policy
+from synthesis.task_oriented.simulation.policy import Policy
 from synthesis.task_oriented.state import DONTCARE
 
 CHANCES: Mapping[str, tuple[float, ...]] = {  # choice; by exchange, the last one holds on

@@ -16,11 +16,11 @@ from synthesis.engine import CRITIC, GENERATOR, Engine, Grammar, Request
 from synthesis.errors import ContextOverflow
 from synthesis.task_oriented import ontology as ontologies
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.extraction import Rules
 from synthesis.task_oriented.ontology import Ontology
-from synthesis.task_oriented.phrases import Phrases
-from synthesis.task_oriented.verification import Grounding
-from synthesis.task_oriented.wording import history
+from synthesis.task_oriented.speech.extraction import Rules
+from synthesis.task_oriented.speech.phrases import Phrases
+from synthesis.task_oriented.speech.verification import Grounding
+from synthesis.task_oriented.speech.wording import history
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from synthesis.task_oriented.ontology import Ontology
-from synthesis.task_oriented.reveal import is_place, is_time
+from synthesis.task_oriented.simulation.reveal import is_place, is_time
 from synthesis.task_oriented.state import DONTCARE, State, domain_of, slot_name
 
 

@@ -8,9 +8,9 @@ from random import Random
 
 from synthesis.errors import UserError
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.goals import Wish
+from synthesis.task_oriented.goals.goal import Wish
 from synthesis.task_oriented.ontology import Domain, Ontology
-from synthesis.task_oriented.policy import Policy
+from synthesis.task_oriented.simulation.policy import Policy
 from synthesis.task_oriented.state import State, slot_name, split
 from synthesis.task_oriented.tables import Row
 

@@ -1,0 +1,1 @@
+"""Goals: what a user is after, domain by domain, drawn from a database or taken from training dialogues."""

@@ -1,0 +1,1 @@
+"""Words for what a turn is to do, by a model or of phrases, and slots read back out of them."""
