@@ -17,7 +17,7 @@ from synthesis.storage import dump
 from synthesis.task_oriented import flat
 from synthesis.task_oriented.acts import Act, parse
 from synthesis.task_oriented.corpora import reading
-from synthesis.task_oriented.goals.goal import goal as goals
+from synthesis.task_oriented.goals import goal as goals
 from synthesis.task_oriented.ontology import read
 from synthesis.task_oriented.state import SYSTEM, USER, first_values, tracked
 from synthesis.task_oriented.state_form import change, line, write

@@ -19,7 +19,7 @@ from synthesis.task_oriented import flat
 from synthesis.task_oriented.acts import parse
 from synthesis.task_oriented.corpora.files import split_of
 from synthesis.task_oriented.corpora.reading import read, split
-from synthesis.task_oriented.goals.goal import goal as goals
+from synthesis.task_oriented.goals import goal as goals
 from synthesis.task_oriented.state import SYSTEM, USER, tracked
 from tests.corpus_files import written
 from tests.test_corpora_frames import MUL1

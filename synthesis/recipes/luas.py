@@ -48,10 +48,10 @@ from synthesis.filters.structure import Structure
 from synthesis.recipe import Dropped, Pool, Seed, fork
 from synthesis.seeds import attributes
 from synthesis.task_oriented.corpora import reading
+from synthesis.task_oriented.goals import goal as goal_records
 from synthesis.task_oriented.goals.corpus import from_dialogues
 from synthesis.task_oriented.goals.drawing import Drawing, from_database
 from synthesis.task_oriented.goals.goal import Goal
-from synthesis.task_oriented.goals.goal import goal as goal_records
 from synthesis.task_oriented.simulation.machine import Conversation
 from synthesis.task_oriented.simulation.policy import Policy
 from synthesis.task_oriented.speech import verbalised
