@@ -17,7 +17,7 @@ import datasets
 
 from synthesis import recipes
 from synthesis.contents import digested
-from synthesis.dialogue import Dialogue, Turn, from_json
+from synthesis.dialogue import Dialogue, Turn, from_json, messages
 from synthesis.errors import BuildError, ParleyError, UserError
 
 Row = Mapping[str, Any]
@@ -173,6 +173,20 @@ def merged(turns: Iterable[Turn]) -> list[Turn]:
         else:
             joined.append(Turn(turn.speaker, turn.text))
     return joined
+
+
+def sides(dialogue: Dialogue, turns: Sequence[Turn], systems: Mapping[str, str]) -> Iterator[Row]:
+    """A chat for each speaker of `systems`, who is its assistant and has that system message; one without words, none.
+
+    The first message after it is the user's: whoever opens the dialogue is told the opening in the system message.
+    """
+    for speaker, system in systems.items():
+        told = turns
+        if turns[0].speaker == speaker:
+            system += f"\n\nYou have just opened the conversation with: {turns[0].text}"
+            told = turns[1:]
+        if any(turn.speaker == speaker for turn in told):
+            yield {"id": dialogue.id, "assistant": speaker, "messages": messages(told, speaker, system)}
 
 
 # ---- the builder ----------------------------------------------------------------------------------------------------

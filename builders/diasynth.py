@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from datasets import List, Value
 
 from builders import provenance
-from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row
-from synthesis.dialogue import Dialogue, messages
+from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row, sides
+from synthesis.dialogue import Dialogue
 from synthesis.errors import BuildError
 
 TEXT, TEXTS = Value("string"), List(Value("string"))
@@ -90,14 +90,8 @@ def dialogues(dialogue: Dialogue) -> Iterator[Row]:
 
 def chats(dialogue: Dialogue) -> Iterator[Row]:
     """Two `messages` rows of a dialogue, one with each speaker as the assistant."""
-    opener = dialogue.turns[0]
-    for side, speaker in enumerate(sorted(dialogue.speakers)):
-        system, turns = _scene(dialogue, side), dialogue.turns
-        if opener.speaker == speaker:
-            system += f"\n\nYou have just opened the conversation with: {opener.text}"
-            turns = turns[1:]
-        if any(turn.speaker == speaker for turn in turns):
-            yield {"id": dialogue.id, "assistant": speaker, "messages": messages(turns, speaker, system)}
+    systems = {speaker: _scene(dialogue, side) for side, speaker in enumerate(sorted(dialogue.speakers))}
+    yield from sides(dialogue, dialogue.turns, systems)
 
 
 def summaries(dialogue: Dialogue) -> Iterator[Row]:

@@ -8,8 +8,8 @@ from typing import Any
 from datasets import List, Value
 
 from builders import labels, provenance
-from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row, merged, shipped
-from synthesis.dialogue import Dialogue, messages
+from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row, merged, shipped, sides
+from synthesis.dialogue import Dialogue
 from synthesis.errors import BuildError
 from synthesis.intents import one_step
 from synthesis.intents.classifier import line
@@ -87,14 +87,8 @@ def dialogues(dialogue: Dialogue) -> Iterator[Row]:
 
 def chats(dialogue: Dialogue) -> Iterator[Row]:
     """Two `messages` rows of a dialogue, the agent's side and the user's; one where only one has anything to say."""
-    seed, turns = _seed(dialogue), merged(dialogue.turns)
-    for speaker in (AGENT, USER):
-        system, told = _scene(seed, speaker), turns
-        if turns[0].speaker == speaker:
-            system += f"\n\nYou have just opened the conversation with: {turns[0].text}"
-            told = turns[1:]
-        if any(turn.speaker == speaker for turn in told):
-            yield {"id": dialogue.id, "assistant": speaker, "messages": messages(told, speaker, system)}
+    seed = _seed(dialogue)
+    yield from sides(dialogue, merged(dialogue.turns), {speaker: _scene(seed, speaker) for speaker in (AGENT, USER)})
 
 
 def utterances(dialogue: Dialogue) -> Iterator[Row]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from datasets import List, Value
 
 from builders import provenance
-from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row, merged
-from synthesis.dialogue import Dialogue, Persona, messages, transcript
+from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row, merged, sides
+from synthesis.dialogue import Dialogue, Persona, transcript
 from synthesis.errors import BuildError
 
 TEXT, TEXTS = Value("string"), List(Value("string"))
@@ -67,14 +67,9 @@ def conversations(dialogue: Dialogue) -> Iterator[Row]:
 
 def chats(dialogue: Dialogue) -> Iterator[Row]:
     """Two `messages` rows of a dialogue, one with each user as the assistant."""
-    for speaker, persona in zip(("User 1", "User 2"), _pair(dialogue), strict=True):
-        turns = merged(dialogue.turns)
-        system = _profile(persona, dialogue.topic)
-        if turns[0].speaker == speaker:
-            system += f"\n\nYou have just opened the conversation with: {turns[0].text}"
-            turns = turns[1:]
-        if any(turn.speaker == speaker for turn in turns):
-            yield {"id": dialogue.id, "assistant": speaker, "messages": messages(turns, speaker, system)}
+    pair = zip(("User 1", "User 2"), _pair(dialogue), strict=True)
+    systems = {speaker: _profile(persona, dialogue.topic) for speaker, persona in pair}
+    yield from sides(dialogue, merged(dialogue.turns), systems)
 
 
 def preferences(dialogue: Dialogue) -> Iterator[Row]:

@@ -65,7 +65,12 @@ def _beside(source: Path) -> dict[str, Any]:
     if (path := source.with_name("adapter_config.json")).is_file():
         return {"relation": "adapter", "encoder_decoder": _read(path).get("task_type") == "SEQ_2_SEQ_LM"}
     if (path := source.with_name("config.json")).is_file():
-        return {"encoder_decoder": bool(_read(path).get("is_encoder_decoder"))}
+        config = _read(path)
+        if any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+            raise ValueError(
+                f"{path}: a classifier, and this card is for models that write; its scores stand in result.json"
+            )
+        return {"encoder_decoder": bool(config.get("is_encoder_decoder"))}
     return {}
 
 

@@ -19,16 +19,25 @@ TRIES = 3
 SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "repetition_penalty", "max_new_tokens")
 
 
-async def ask(engine: Engine, request: Request, read: Callable[[str], T], rng: Random, tries: int = TRIES) -> T:
+async def ask(
+    engine: Engine,
+    request: Request,
+    read: Callable[[str], T],
+    rng: Random,
+    tries: int = TRIES,
+    *,
+    whole: bool = False,
+) -> T:
     """What `read` makes of the reply to `request`.
 
-    A reply that cannot be read, or that was cut off while a grammar held it, is asked for again with another seed;
-    a greedy request samples from its second try on. Raises the last ReadingError after `tries`.
+    A reply that cannot be read, or that was cut off while a grammar held it or where it is wanted `whole`, is asked
+    for again with another seed; a greedy request samples from its second try on. Raises the last ReadingError after
+    `tries`.
     """
     for attempt in range(1, tries + 1):
         reply = await engine(_seeded(request, attempt, rng))
         try:
-            if request.grammar is not None and reply.finish_reason == "length":
+            if (whole or request.grammar is not None) and reply.finish_reason == "length":
                 raise ReadingError(f"cut off at {request.max_new_tokens} tokens", reply.text)
             return read(reply.text)
         except ReadingError as error:

@@ -137,6 +137,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, list[str]
     `--no-field` stands for `--field false` and takes no value; nor needs one a field that is true or false.
     """
     flags, rest = parser().parse_known_args(arguments)
+    flags.recipe = flags.recipe.replace("-", "_")  # solid-rl, as its dataset and its field's flags are written
     values: dict[str, list[str]] = {}
     while rest:
         flag = rest.pop(0)

@@ -105,6 +105,14 @@ def draw_seed(rng: Random) -> int:
     return rng.getrandbits(32)
 
 
+def at_least(recipe: Any, least: Mapping[str, float]) -> None:
+    """Raises UserError for the first field that is below its `least`; one that is None is not."""
+    for field, bound in least.items():
+        value = getattr(recipe, field)
+        if value is not None and value < bound:
+            raise UserError(f"recipe {recipe.name}: {field} is {value}, expected at least {bound}")
+
+
 def make(kind: type[Any], preset: str, values: Mapping[str, str | Sequence[str]]) -> Any:
     """A recipe from its preset and the user's `--field value` strings: one, or all that were given for a field.
 

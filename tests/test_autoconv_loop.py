@@ -9,23 +9,22 @@ from typing import Any
 import pytest
 
 from synthesis.dialogue import Dialogue, Turn, to_json
-from synthesis.errors import Failure, UserError
+from synthesis.errors import UserError
 from synthesis.grounded.answers import NO_ANSWER, SYSTEM, USER
 from training.bootstrap import Difference
 from training.experiments.autoconv_loop import (
     QUICK,
     Cell,
     Size,
-    Step,
-    claim,
-    done,
     main,
     middle,
     parser,
+    planned,
     prepare,
 )
 from training.loop_report import sentence, write
 from training.loop_results import ALONE, CONDITIONS, LOOP, NUCLEUS, UNFILTERED, Gap, grounded, mean_scores, read
+from training.steps import claim
 
 ANSWERS = {"d1": [1.0, 0.5], "d2": [0.0]}
 BETTER = {ALONE: 0.0, LOOP: 0.2, "teacher": 0.1, UNFILTERED: 0.1}
@@ -188,29 +187,15 @@ def test_filter_and_decoding_are_compared_at_the_middle_only(tmp_path: Path) -> 
     assert len(names) == len(set(names))
 
 
-def test_a_step_is_done_once_and_a_failed_one_again(tmp_path: Path) -> None:
-    given, made = tmp_path / "given.json", tmp_path / "made.json"
-    step, at = Step("tidy", ("json.tool", str(given), str(made))), Cell(1, 0, tmp_path)
-    with pytest.raises(Failure, match="ended with status"):
-        done(at, step)
-    given.write_text("[1]")
-    done(at, step)
-    made.unlink()
-    done(at, step)
-    assert not made.exists()
-    done(at, Step("tidy", (*step.arguments, "--sort-keys")))
-    assert json.loads(made.read_text()) == [1]
-
-
 def flags(out: Path, *more: str) -> Any:
     return parser().parse_args(["--quick", "--source", "worlds", "--out", str(out), *more])
 
 
 def test_results_of_another_plan_are_not_gone_on_with(tmp_path: Path) -> None:
-    claim(flags(tmp_path), QUICK)
-    claim(flags(tmp_path, "--jobs", "1"), QUICK)
+    claim(tmp_path, planned(flags(tmp_path), QUICK))
+    claim(tmp_path, planned(flags(tmp_path, "--jobs", "1"), QUICK))
     with pytest.raises(UserError, match="another n, seeds"):
-        claim(flags(tmp_path), Size())
+        claim(tmp_path, planned(flags(tmp_path), Size()))
 
 
 def test_smaller_n_are_part_of_larger_ones(tmp_path: Path) -> None:

@@ -17,49 +17,26 @@ import pytest
 from builders.diasynth import SHAPED, chats, dialogues, summaries
 from builders.facts import _sample
 from synthesis import characteristics, few_shots, topics
-from synthesis.dialogue import UNASSIGNED, Dialogue, from_json
+from synthesis.dialogue import UNASSIGNED, from_json
 from synthesis.dialogue_forms import TABLES, form_of
-from synthesis.engine import Engine, Info, Request
-from synthesis.engines.journal import Journal
+from synthesis.engine import Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import BuildError, ContextOverflow, RequestRefused, Unsupported, UserError
 from synthesis.outcomes import Shard
 from synthesis.recipe import Dropped, Pool, Seed, make
 from synthesis.recipes.diasynth import HERE, Diasynth
-from synthesis.run import Plan, run
 from tests.clerk import clerk
+from tests.clerk_runs import MADE, made, planned, ran, rows
 from tests.vectors import Dawdling
 
 CHEAP = {"dedup": "rouge", "same": "0.9", "grounding": "words"}
 """Nothing that loads the sentence encoder; the contract test does."""
-MADE = ("dialogues.jsonl", "dropped.jsonl", "failed.jsonl", "seeds.jsonl", "seeds.stages.json")
 
 
 def recipe(preset: str = "improved", **fields: Any) -> Diasynth:
     given = fields if preset == "paper" else {**CHEAP, **fields}
     made: Diasynth = make(Diasynth, preset, given)
     return made
-
-
-def planned(of: Diasynth, folder: Path, n: int = 6, preset: str = "improved", **given: Any) -> Plan:
-    return Plan(of, preset, folder, n, 0, Info("clerk", "tgi"), **given)
-
-
-async def ran(plan: Plan, engine: Engine | None, journal: str = "journal.sqlite") -> dict[str, Any]:
-    plan.folder.mkdir(exist_ok=True, parents=True)
-    async with Journal(engine, plan.folder / journal, "clerk") as journalled:
-        return await run(plan, journalled, lambda *_: None)
-
-
-async def made(plan: Plan, model: Callable[[Request], Any] = clerk) -> tuple[list[Dialogue], dict[str, Any], Scripted]:
-    """The kept dialogues of a run, its facts, and who was asked what."""
-    engine = Scripted(model)
-    facts = await ran(plan, engine)
-    return [from_json(row) for row in rows(plan.folder, "dialogues.jsonl")], facts, engine
-
-
-def rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
 
 def system(request: Request) -> str:

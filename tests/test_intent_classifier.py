@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from synthesis.dialogue import Dialogue, Turn
-from synthesis.engine import Request
+from synthesis.engine import Info, Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import UserError
 from synthesis.filters.intents import Classified
@@ -21,6 +21,7 @@ from synthesis.intents.labels import AGENT, USER
 from synthesis.recipe import Dropped, Pool, Seed, make
 from synthesis.recipes.solid import Solid
 from synthesis.recipes.solid_rl import SolidRl
+from synthesis.run import Plan
 from tests.tiny_cross_encoder import make_cross_encoder
 
 LABELS = ("PA", "OQ", "GG")
@@ -130,6 +131,25 @@ async def test_the_recipes_ask_the_classifier_instead_of_the_critic(
         with pytest.raises(Dropped, match=re.escape("intents: other intents: turn 2 has OQ, expected any of PA")):
             await of.dialogue(SEED, Pool(), engine, Random(0))
     assert {request.stage for request in engine.requests} <= {"turn", "one step"}
+
+
+@pytest.mark.parametrize("kind", [Solid, SolidRl])
+def test_a_run_knows_its_classifier_by_what_is_in_the_folder(folder: str, kind: type[Any], tmp_path: Path) -> None:
+    def noted(where: Path) -> str:
+        of = make(kind, "improved", {"by": "classifier", "classifier": str(where)})
+        told: str = Plan(of, "improved", tmp_path / "run", 1, 0, Info("m", "tgi", None)).identity()["fields"][
+            "classifier"
+        ]
+        return told
+
+    one, same, other = (tmp_path / name / "judge" for name in ("one", "same", "other"))
+    for each in (one, same, other):
+        shutil.copytree(folder, each)
+    settled(other, window=2)
+    assert re.fullmatch("judge sha256:[0-9a-f]{16}", noted(one))
+    assert noted(one) == noted(same) != noted(other)
+    with pytest.raises(UserError, match=re.escape("--classifier runs/none: not a file")):
+        noted(Path("runs/none"))
 
 
 @pytest.mark.parametrize("kind", [Solid, SolidRl])

@@ -188,12 +188,13 @@ def test_a_file_of_msdialog(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
             [("User", "OQ"), ("Agent", "FQ")],
             [("Agent", "PA"), ("User", "GG O")],
             [("User", "OQ")],
+            [("User", "OQ"), ("Agent", " ")],
         ),
     )
     (plan,) = load(path, 10)
     assert short(plan) == ["U:OQ", "A:PA", "A:FD_PA", "U:PF"], "roles are the file's, greetings beside others go"
-    assert "3 of 4 left out" in caplog.text
-    assert len(load(path, 10, "free")) == 2
+    assert "4 of 5 left out" in caplog.text
+    assert len(load(path, 10, "free")) == 2, "a turn without labels is no step whatever the rules"
     assert short(load(path, 2)[0]) == ["U:OQ", "A:PA"]
 
 

@@ -45,6 +45,12 @@ SANE, RELEASED = NameFilter(), NameFilter(released=True)
         ('"Tokyo"', "Tokyo", "Tokyo"),
         ("北京", "北京", None),
         ("Boeing 747", "Boeing 747", None),
+        ("U2", "U2", None),
+        ("R.E.M.", "R.E.M.", None),
+        ("Martin Luther King Jr.", "Martin Luther King Jr.", None),
+        ("1. **Aachen** – a city in the west", "Aachen", None),
+        ("Stratford-upon-Avon", "Stratford-upon-Avon", "StratforduponAvon"),
+        ("N/A", None, None),
         ("1984", None, None),
         ("***", None, None),
         ("A", None, None),
@@ -115,7 +121,7 @@ def test_entities_in_every_form(tmp_path: Path) -> None:
     listed.write_text(json.dumps(["Rome\tCity", {"name": "Oslo", "type": "City", "document": "A port."}]))
     assert load(listed) == [Entity("Rome", "City"), Entity("Oslo", "City", "A port.")]
     rows: list[Any] = [
-        {"name": "Rome", "type": "City", "attributes": ["food", "age"]},
+        {"name": "Rome", "type": "City", "attributes": ["food", "age", "Food"]},
         {"name": "Oslo", "type": "City", "attributes": {"ships": "What ships call at Oslo?"}},
     ]
     described = tmp_path / "seeds.jsonl"

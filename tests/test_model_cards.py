@@ -111,6 +111,12 @@ def test_each_kind_is_loaded_in_its_own_way() -> None:
         head(tuned(relation="cousin"))
 
 
+def test_a_classifier_is_not_taken_for_a_model_that_writes(tmp_path: Path) -> None:
+    source = put(tmp_path / "intents", tuned(), config={"architectures": ["ModernBertForSequenceClassification"]})
+    with pytest.raises(ValueError, match=r"config.json: a classifier, .* in result.json"):
+        read_facts(source)
+
+
 def test_a_base_that_was_trained_here_is_told_and_led_back_to_its_own(tmp_path: Path) -> None:
     put(tmp_path / "pretrained", nameless(tuned(parameters=9_000_000)))
     human = {"data": str(tmp_path / "human.jsonl"), "rows": 50, "sha256": "ab" * 32}

@@ -11,6 +11,7 @@ import pytest
 from synthesis.dialogue import Dialogue, Turn, to_json
 from synthesis.errors import UserError
 from synthesis.grounded.answers import NO_ANSWER, SYSTEM, USER
+from tests.small_training import PEFT
 from tests.tiny_model import make_tiny_model
 from tests.tiny_seq2seq import make_tiny_seq2seq, write
 from training import evaluate
@@ -248,7 +249,7 @@ def test_a_teacher_loses_the_end_of_a_document_and_a_student_what_is_not_asked_a
     assert Form("student").put(one, 3, lambda text: False) == Asked(None, cut=True)
 
 
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning")  # peft's own
+@PEFT
 def test_an_adapter_comes_with_its_base(tmp_path: Path, models: dict[str, Path]) -> None:
     import torch
     from peft import LoraConfig, get_peft_model

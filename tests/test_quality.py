@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from math import exp
+from math import exp, nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from synthesis.dialogue import Dialogue, Turn
 from synthesis.errors import UserError
+from tests.intent_material import write_release
 from training.quality import DIRECTIONS, METHODS, Rule, human_mean, length, quality
 
 
@@ -108,6 +109,15 @@ def test_the_length_of_people_is_read_from_their_dialogues(tmp_path: Path) -> No
     assert human_mean(str(path)) == 2.0
 
 
+@pytest.mark.parametrize("key", ["tags", "intent"])
+def test_the_length_of_people_is_read_from_releases_with_intents(key: str, tmp_path: Path) -> None:
+    """Words of the five utterances about the chair, in their order: 6, 7, 8, 7 and 5."""
+    assert human_mean(str(write_release(tmp_path / "release.json", 1, key))) == pytest.approx(33 / 5)
+    (tmp_path / "complete.json").write_text(json.dumps({"1": {"utterances": [{"utterance": "Hi"}]}}))
+    with pytest.raises(UserError, match="another release, such as MSDialog-Complete"):
+        human_mean(str(tmp_path / "complete.json"))
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     for method in ("bucket", "exp"):
         with pytest.raises(UserError, match="--human-words; or go by --direction short or long"):
@@ -116,3 +126,10 @@ def test_what_makes_no_sense_is_refused() -> None:
         Rule(direction="short", poor=0.0)
     with pytest.raises(UserError, match="rate > 0"):
         Rule("exp", "short", rate=0.0)
+    with pytest.raises(UserError, match="rate > 0"):
+        Rule("exp", "short", rate=nan)
+
+
+def test_a_length_that_no_dialogue_comes_near_is_refused() -> None:
+    with pytest.raises(UserError, match=r"none weighs anything; .* lower --rate 1000"):
+        quality(FOUR, Rule("exp", "human", 0.1, rate=1000.0))

@@ -335,6 +335,11 @@ def test_flags_and_fields() -> None:
     assert values == {"profile_size": ["4"], "nli": ["a/b"], "distance": ["0.5"]}
 
 
+def test_a_recipe_may_be_named_as_flags_are() -> None:
+    flags, values = parse(["solid-rl", "--n", "2", "--grammar"])
+    assert (flags.recipe, recipe_class(flags.recipe).name, values) == ("solid_rl", "solid_rl", {"grammar": ["true"]})
+
+
 def test_lists_and_switches() -> None:
     _, values = parse(["diasynth", "--topic", "Rent, and who pays it", "--no-cot", "--topic=Opera", "--no-personas"])
     assert values == {"topic": ["Rent, and who pays it", "Opera"], "cot": ["false"], "personas": ["false"]}

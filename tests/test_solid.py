@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,47 +14,23 @@ from typing import Any
 import pytest
 
 from synthesis.command import parse
-from synthesis.dialogue import Dialogue, from_json
-from synthesis.engine import Engine, Info, Reply, Request
-from synthesis.engines.journal import Journal
+from synthesis.dialogue import Dialogue
+from synthesis.engine import Reply, Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import ContextOverflow, RequestRefused, UserError
 from synthesis.intents.labels import AGENT, INTENTS, USER, contradiction
 from synthesis.outcomes import Shard
 from synthesis.recipe import Dropped, Pool, Seed, make
 from synthesis.recipes.solid import HERE, SENTENCE, Solid, said
-from synthesis.run import Plan, run
 from tests import solid_clerk
 from tests.clerk import clerk
+from tests.clerk_runs import MADE, made, planned, ran, rows
 from tests.vectors import Dawdling
-
-MADE = ("dialogues.jsonl", "dropped.jsonl", "failed.jsonl", "seeds.jsonl", "seeds.stages.json")
 
 
 def recipe(preset: str = "improved", **fields: Any) -> Solid:
     made: Solid = make(Solid, preset, {name: str(value) for name, value in fields.items()})
     return made
-
-
-def planned(of: Solid, folder: Path, n: int = 6, preset: str = "improved", **given: Any) -> Plan:
-    return Plan(of, preset, folder, n, 0, Info("clerk", "tgi"), **given)
-
-
-async def ran(plan: Plan, engine: Engine | None, journal: str = "journal.sqlite") -> dict[str, Any]:
-    plan.folder.mkdir(exist_ok=True, parents=True)
-    async with Journal(engine, plan.folder / journal, "clerk") as journalled:
-        return await run(plan, journalled, lambda *_: None)
-
-
-async def made(plan: Plan, model: Callable[[Request], Any] = clerk) -> tuple[list[Dialogue], dict[str, Any], Scripted]:
-    """The kept dialogues of a run, its facts, and who was asked what."""
-    engine = Scripted(model)
-    facts = await ran(plan, engine)
-    return [from_json(row) for row in rows(plan.folder, "dialogues.jsonl")], facts, engine
-
-
-def rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
 
 def asked(engine: Scripted, stage: str) -> list[Request]:

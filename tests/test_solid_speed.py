@@ -15,7 +15,7 @@ import pytest
 from synthesis.engine import Info, Reply, Request
 from synthesis.engines.journal import Journal
 from synthesis.engines.scripted import Scripted
-from synthesis.errors import ContextOverflow, UserError
+from synthesis.errors import ContextOverflow, RequestRefused, UserError
 from synthesis.recipe import make
 from synthesis.recipes.solid_rl import HERE, SolidRl
 from synthesis.run import Plan, run
@@ -37,9 +37,9 @@ def costing(**more: Any) -> Cost:
     return dataclasses.replace(usual, **more)
 
 
-async def made(folder: Path, model: Callable[[Request], Any], n: int) -> Cost:
+async def made(folder: Path, model: Callable[[Request], Any], n: int, consistency: str = "none") -> Cost:
     folder.mkdir()
-    fields = {"entities": str(HERE / "solid_entities.jsonl"), "temperature": "0.5"}
+    fields = {"entities": str(HERE / "solid_entities.jsonl"), "temperature": "0.5", "consistency": consistency}
     plan = Plan(make(SolidRl, "paper", fields), "paper", folder, n, 0, Info("clerk", "tgi"))
     async with Journal(Scripted(model), folder / "journal.sqlite", "clerk") as journal:
         await run(plan, journal, lambda *_: None)
@@ -69,6 +69,25 @@ async def test_a_run_is_counted(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "run" / "dialogues.jsonl").read_text().splitlines()]
     assert found.turns == sum(len(row["turns"]) for row in rows) / 2
     assert found.tokens_out >= sum(row["origin"]["stages"][0]["tokens_out"] for row in rows)
+
+
+async def test_what_fails_is_told_from_what_could_not_be_read(tmp_path: Path) -> None:
+    """Of three dialogues, a critic cannot be read, a server refuses the third try, and one is kept."""
+    tries: dict[str, int] = {}
+
+    def answer(request: Request) -> str | Exception:
+        text = request.messages[0][1]
+        if request.stage == "intents":
+            return "Hm." if "Moreover" in text else solid_clerk.answer(request)
+        tries[text] = tries.get(text, 0) + 1
+        if list(tries).index(text) == 1:
+            return "I would rather not." if tries[text] < 3 else RequestRefused("no")
+        reply = solid_clerk.answer(request)
+        return reply if list(tries).index(text) else f"{reply} Moreover, it is so."
+
+    found = await made(tmp_path / "run", answer, 3, "any")
+    assert (found.seeds, found.kept, found.failed, found.given_up) == (3, 1, 2, 0)
+    assert (found.one_step, found.unread) == (5, 2)  # 1 + 3 + 1; the first two of the second dialogue
 
 
 async def test_nothing_kept_is_a_finding(tmp_path: Path) -> None:
@@ -150,7 +169,7 @@ def test_the_whole_against_a_server_goes_on_where_it_stopped(server: str, tmp_pa
     (out / "steps" / f"{TUNED}-0.json").unlink()
     main(flags)
     assert len((tmp_path / "log").read_text().splitlines()) == asked + 6, "what was stopped while timed starts anew"
-    with pytest.raises(UserError, match="holds results with another n; choose another --out"):
+    with pytest.raises(UserError, match=r"holds results with another n .*choose another --out"):
         main([*flags, "--n", "7"])
 
 

@@ -19,8 +19,7 @@ import pytest
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, Rejected, Turn, from_json
 from synthesis.encoder import OFFLINE, encode
-from synthesis.engine import Engine, Info, Request
-from synthesis.engines.journal import Journal
+from synthesis.engine import Info, Request
 from synthesis.engines.scripted import Scripted, spoken
 from synthesis.errors import ContextOverflow, UserError
 from synthesis.expansion import Expansion, expand
@@ -30,8 +29,9 @@ from synthesis.personas import Sampling
 from synthesis.reading import USERS
 from synthesis.recipe import Dropped, Pool, Seed, make
 from synthesis.recipes.spc import HERE, Spc
-from synthesis.run import Plan, run
+from synthesis.run import Plan
 from tests.clerk import clerk
+from tests.clerk_runs import MADE, ran, rows
 from tests.tiny_cross_encoder import make_cross_encoder
 from tests.vectors import Dawdling
 
@@ -46,7 +46,6 @@ SMALL = {
     "candidates": "2",
     "exemplars_per_prompt": "2",
 }
-MADE = ("dialogues.jsonl", "dropped.jsonl", "failed.jsonl", "seeds.jsonl", "seeds.stages.json")
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +69,6 @@ def small(attributes: Path) -> Callable[..., Spc]:
 
 def planned(recipe: Spc, folder: Path, n: int = 5, preset: str = "improved", **given: Any) -> Plan:
     return Plan(recipe, preset, folder, n, 0, Info("clerk", "tgi"), **given)
-
-
-async def ran(plan: Plan, engine: Engine | None, journal: str = "journal.sqlite") -> dict[str, Any]:
-    plan.folder.mkdir(exist_ok=True, parents=True)
-    async with Journal(engine, plan.folder / journal, "clerk") as journalled:
-        return await run(plan, journalled, lambda *_: None)
-
-
-def rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

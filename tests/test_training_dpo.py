@@ -10,23 +10,22 @@ from typing import Any
 import pytest
 
 from synthesis.errors import Failure, UserError
+from synthesis.storage import write_jsonl
+from tests import small_training
+from tests.small_training import LORA, PEFT
 from tests.tiny_model import make_tiny_model
 from training.data import Encoded
 from training.dpo import main, paired
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    # peft still asks transformers by the old name
-    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning"),
-]
+pytestmark = [pytest.mark.usefixtures("one_thread"), PEFT]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model and pairs: the chosen thanks, the rejected complains."""
     make_tiny_model(tmp_path / "start")
-    write(tmp_path / "train.jsonl", pairs(12))
-    write(tmp_path / "eval.jsonl", pairs(4))
+    write_jsonl(tmp_path / "train.jsonl", pairs(12))
+    write_jsonl(tmp_path / "eval.jsonl", pairs(4))
     return tmp_path
 
 
@@ -44,33 +43,10 @@ def pairs(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
 def run(folder: Path, out: str = "run", **more: Any) -> dict[str, Any]:
     """Trains; the facts."""
-    settings = {
-        "model_name_or_path": folder / "start",
-        "train_data": folder / "train.jsonl",
-        "output_dir": folder / out,
-        "learning_rate": 0.003,
-        "per_device_train_batch_size": 4,
-        "max_steps": 4,
-        "save_steps": 2,
-        "logging_steps": 1,
-        "threads": 1,
-        "disable_tqdm": "true",
-        "report_to": "none",
-        **more,
-    }
-    main([part for name, value in settings.items() for part in (f"--{name}", str(value))])
-    facts: dict[str, Any] = json.loads((folder / out / "facts.json").read_text())
-    return facts
-
-
-LORA = {"use_peft": "true", "lora_r": 4}
+    own = {"learning_rate": 0.003, "per_device_train_batch_size": 4, "report_to": "none"}
+    return small_training.facts(main, small_training.flags(folder, out, **own | more))
 
 
 @pytest.mark.parametrize("how", [{}, LORA], ids=["whole", "lora"])
@@ -104,13 +80,13 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
 def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path) -> None:
     facts = run(folder)
     assert run(folder)["data"] == facts["data"], "the same again goes on, with nothing left to do"
-    write(folder / "train.jsonl", pairs(10))
+    write_jsonl(folder / "train.jsonl", pairs(10))
     with pytest.raises(
         UserError, match="run holds checkpoints of a training with another examples: remove the folder"
     ):
         run(folder)
     swapped = [row | {"chosen": row["rejected"], "rejected": row["chosen"]} for row in pairs(12)]
-    write(folder / "train.jsonl", swapped)
+    write_jsonl(folder / "train.jsonl", swapped)
     with pytest.raises(UserError, match="another examples"):
         run(folder)
     assert json.loads((folder / "run" / "facts.json").read_text())["data"] == facts["data"]
@@ -118,7 +94,7 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path) -> N
 
 def test_plain_text_is_taken_as_well(folder: Path) -> None:
     plain = [{name: row[name][0]["content"] for name in row} for row in pairs(8)]
-    write(folder / "train.jsonl", plain)
+    write_jsonl(folder / "train.jsonl", plain)
     assert run(folder)["tasks"][0]["examples"] == 8
 
 
@@ -160,7 +136,7 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(name: str, folder: Path) -> None:
     rows, flags, message = BAD[name]
-    write(folder / "train.jsonl", rows)
+    write_jsonl(folder / "train.jsonl", rows)
     with pytest.raises(UserError, match=message):
         run(folder, **flags)
 

@@ -15,16 +15,13 @@ import pytest
 from synthesis.embedded_model import chosen
 from synthesis.errors import UserError
 from tests.serving import serving
+from tests.small_training import PEFT
 from tests.tiny_model import make_tiny_model
 from training.__main__ import main
 from training.merge import ADAPTER, WEIGHTS, merge, servable
 
 ROOT = Path(__file__).resolve().parents[1]
-# peft still asks transformers by the old name
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning"),
-]
+pytestmark = [pytest.mark.usefixtures("one_thread"), PEFT]
 PROMPT = "Do you like to cook?"
 
 

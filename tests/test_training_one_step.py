@@ -143,6 +143,15 @@ def test_preferences_in_both_directions(chosen: str, solids: str, tmp_path: Path
     assert facts["chosen"] == chosen
 
 
+def test_several_of_one_seed_and_plan_are_paired_in_turn(tmp_path: Path) -> None:
+    source = run(tmp_path / "solid", solid(0), dataclasses.replace(solid(0, *SAID[1]), id="b"))
+    texts = [one_step.render(solid(at).turns) for at in range(2)]
+    same = [dataclasses.replace(own(0, "A?", f"{at}."), id=f"own-{at}") for at in range(3)]
+    found, facts = made(tmp_path, source, "--pairs", run(tmp_path / "own", *same))
+    assert [row["chosen"][0]["content"] for row in found] == [texts[0], texts[1], texts[0]]
+    assert facts["left_out"] == {}
+
+
 BAD = {
     "no length": (["SOLID"], "needs that length: give dialogues of people with --human"),
     "two lengths": (["SOLID", "--human", "x.jsonl", "--human-words", "9"], "give one"),

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from synthesis.errors import Failure, UserError
+from synthesis.storage import write_jsonl
+from tests import small_training
+from tests.small_training import LORA, PEFT
 from tests.tiny_model import make_tiny_model
 from training.guards import last_checkpoint
 from training.sft import load_tokenizer, main
@@ -23,19 +26,15 @@ from training.sft import load_tokenizer, main
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# peft still asks transformers by the old name
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning"),
-]
+pytestmark = [pytest.mark.usefixtures("one_thread"), PEFT]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A model and examples: the answer follows from the question."""
     make_tiny_model(tmp_path / "start")
-    write(tmp_path / "train.jsonl", examples(24))
-    write(tmp_path / "eval.jsonl", examples(6))
+    write_jsonl(tmp_path / "train.jsonl", examples(24))
+    write_jsonl(tmp_path / "eval.jsonl", examples(6))
     return tmp_path
 
 
@@ -47,37 +46,14 @@ def examples(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def write(path: Path, made: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
-    return path
-
-
 def flags(folder: Path, out: str = "run", **more: Any) -> list[str]:
-    settings = {
-        "model_name_or_path": folder / "start",
-        "train_data": folder / "train.jsonl",
-        "output_dir": folder / out,
-        "row_lengths": "64 128",
-        "step_tokens": 256,
-        "learning_rate": 0.01,
-        "max_steps": 4,
-        "save_steps": 2,
-        "logging_steps": 1,
-        "threads": 1,
-        "disable_tqdm": "true",
-        **more,
-    }
-    return [part for name, value in settings.items() for part in (f"--{name}", *str(value).split(" "))]
+    own = {"row_lengths": "64 128", "step_tokens": 256, "learning_rate": 0.01}
+    return small_training.flags(folder, out, **own | more)
 
 
 def run(folder: Path, out: str = "run", **more: Any) -> dict[str, Any]:
     """Trains; the facts."""
-    main(flags(folder, out, **more))
-    facts: dict[str, Any] = json.loads((folder / out / "facts.json").read_text())
-    return facts
-
-
-LORA = {"use_peft": "true", "lora_r": 4}
+    return small_training.facts(main, flags(folder, out, **more))
 
 
 def test_no_flags_are_needed_without_an_accelerator_and_the_facts_tell_all(folder: Path) -> None:
@@ -133,11 +109,11 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path) -> N
     assert run(folder)["data"] == facts["data"], "the same again goes on, with nothing left to do"
     with pytest.raises(UserError, match="run holds checkpoints of a training with another seed: remove the folder"):
         run(folder, seed=7)
-    write(folder / "train.jsonl", examples(20))
+    write_jsonl(folder / "train.jsonl", examples(20))
     with pytest.raises(UserError, match="another examples"):
         run(folder)
     shutil.copytree(folder / "run", folder / "taught")
-    write(folder / "train.jsonl", examples(24))
+    write_jsonl(folder / "train.jsonl", examples(24))
     with pytest.raises(UserError, match="another model"):
         run(folder, model_name_or_path=folder / "taught")
     assert json.loads((folder / "run" / "facts.json").read_text())["data"] == facts["data"]
@@ -156,7 +132,7 @@ def test_half_a_checkpoint_is_passed_over(tmp_path: Path) -> None:
 def test_training_stops_early_and_keeps_the_best(folder: Path) -> None:
     """At this rate the loss on held-out examples soon rises."""
     held = [{**row, "completion": "User: Why?\nSystem: because of the cello\n"} for row in examples(6)]
-    write(folder / "eval.jsonl", held)
+    write_jsonl(folder / "eval.jsonl", held)
     facts = run(
         folder,
         eval_data=folder / "eval.jsonl",
@@ -176,7 +152,7 @@ def test_weights_of_rows_change_what_is_learned(folder: Path) -> None:
     """Two answers to one question, one of which counts a hundredfold."""
     same = {"prompt": "Document: a boat.\n\n", "completion": "System: red\n", "task": "heavy", "weight": 100}
     other = {**same, "completion": "System: blue\n", "task": "light", "weight": 1}
-    write(folder / "train.jsonl", [same, other] * 8)
+    write_jsonl(folder / "train.jsonl", [same, other] * 8)
     losses = run(folder, eval_data=folder / "train.jsonl", max_steps=12)["evaluation"]["by_task"]
     assert losses["heavy"]["loss_per_token"] < losses["light"]["loss_per_token"] / 2
 
@@ -263,7 +239,7 @@ def test_mistakes_are_told(folder: Path, more: dict[str, Any], words: str, monke
 
 def test_examples_that_are_too_long_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = {"prompt": "Document: " + "snow " * 200, "completion": "System: snow\n"}
-    write(folder / "train.jsonl", [*examples(5), long])
+    write_jsonl(folder / "train.jsonl", [*examples(5), long])
     facts = run(folder, max_steps=1)
     assert "1 of 6 examples are longer than 128 tokens and left out" in capsys.readouterr().out
     assert facts["tasks"][0]["examples"] == 5
@@ -297,7 +273,7 @@ def test_a_base_without_pad_token_and_template_learns_chat_with_a_template_of_th
     shutil.rmtree(folder / "start")
     edited(make_tiny_model(folder / "start", chat_template=None), pad_token=None)
     talk = [{"role": "user", "content": "Tea?"}, {"role": "assistant", "content": "Yes."}]
-    write(folder / "train.jsonl", [{"messages": talk}] * 4)
+    write_jsonl(folder / "train.jsonl", [{"messages": talk}] * 4)
     with pytest.raises(UserError, match="--chat_template_path FILE"):
         main(flags(folder))
     template = folder / "own.jinja"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -82,14 +82,19 @@ def preferences(
 ) -> Iterator[Row]:
     """Rows for training.dpo: of each seed and plan that both have, the two dialogues, if they are not the same.
 
+    Where several of solid's have one seed and plan, the own ones are set against them in turn.
     `chosen`: whose dialogue is to be preferred, "solid" or "own". The tag is the one that the model was asked with.
     """
-    by_prompt = {dump(prompt(dialogue, "")): dialogue for dialogue in solids}
+    by_prompt: dict[str, deque[Dialogue]] = defaultdict(deque)
+    for dialogue in solids:
+        by_prompt[dump(prompt(dialogue, ""))].append(dialogue)
     for dialogue in own:
-        other = by_prompt.get(dump(prompt(dialogue, "")))
-        if other is None:
+        others = by_prompt.get(dump(prompt(dialogue, "")))
+        if others is None:
             left_out["dialogues without a counterpart of the same seed and plan"] += 1
             continue
+        other = others[0]
+        others.rotate(-1)
         texts = {"solid": completion(other), "own": completion(dialogue)}
         if texts["solid"] == texts["own"]:
             left_out["pairs of equal texts"] += 1
@@ -110,7 +115,9 @@ def parser() -> argparse.ArgumentParser:
     add = weights.add_argument
     add("--quality", choices=METHODS, help="how they go by length (default: bucket)")
     add("--direction", choices=DIRECTIONS, help="which length is good (default: human)")
-    add("--human", metavar="SOURCE", help="dialogues of people, whose words an utterance are wanted")
+    add(
+        "--human", metavar="SOURCE", help="dialogues of people or MSDialog-Intent, whose words an utterance are wanted"
+    )
     add("--human-words", type=float, metavar="X", help="the same as a number")
     add("--poor", type=share, default=0.1, metavar="W", help="bucket: weight of the poor (default: 0.1, good is 1)")
     add("--rate", type=float, default=1.0, metavar="R", help="exp: how fast the weight falls (default: 1)")

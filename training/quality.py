@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
+from pathlib import Path
 from statistics import fmean, median
 from typing import Literal, get_args
 
@@ -19,7 +20,9 @@ from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import UserError
 from synthesis.intents.one_step import GOOD, POOR
+from synthesis.storage import parse, read_text
 from synthesis.words import words
+from training.intent_files import read
 
 Method = Literal["bucket", "exp", "none"]
 Direction = Literal["human", "short", "long"]
@@ -55,7 +58,7 @@ class Rule:
                 "quality by the length that people write needs that length: give dialogues of people with --human, or "
                 "their words an utterance with --human-words; or go by --direction short or long"
             )
-        if not 0 < self.poor <= 1 or self.rate <= 0:
+        if not 0 < self.poor <= 1 or not 0 < self.rate < inf:
             raise UserError(f"poor weight {self.poor} and rate {self.rate}: expected 0 < poor <= 1 and rate > 0")
 
 
@@ -73,6 +76,11 @@ def quality(dialogues: Sequence[Dialogue], rule: Rule) -> list[Quality]:
         for at, found in zip(members, judge(lengths, turns, rule), strict=True):
             made[at] = found
     mean = fmean(each.weight for each in made)
+    if not mean:
+        raise UserError(
+            f"quality: all dialogues are so far from {rule.human} words an utterance that none weighs anything; see "
+            f"whether that is people's length, or lower --rate {rule.rate}"
+        )
     return [Quality(each.weight / mean, each.tag) for each in made]
 
 
@@ -82,11 +90,23 @@ def length(dialogue: Dialogue) -> int:
 
 
 def human_mean(source: str) -> float:
-    """Words an utterance in a file or dataset of dialogues. Raises UserError where there is none."""
-    counts = [len(words(text)) for texts in Dialogues(source).texts() for text in texts]
+    """Words an utterance in a file or dataset of dialogues, or in a release with intents, such as MSDialog-Intent.
+
+    Of a release it is those of the labelled utterances. Raises UserError where there is none.
+    """
+    if _is_release(source):
+        counts = [len(words(each.text)) for each in read(source)]
+    else:
+        counts = [len(words(text)) for texts in Dialogues(source).texts() for text in texts]
     if not any(counts):
         raise UserError(f"dialogues {source}: nobody says a word")
     return fmean(counts)
+
+
+def _is_release(source: str) -> bool:
+    """Whether it is one JSON object, as the releases of the field are; our dialogues are rows."""
+    path = Path(source)
+    return path.suffix == ".json" and path.is_file() and isinstance(parse(read_text(path, "dialogues"), source), dict)
 
 
 def _bucket(lengths: Sequence[int], turns: int, rule: Rule) -> list[Quality]:

@@ -63,7 +63,8 @@ def cost(folder: Path) -> Cost:
     asked = sum(stage["requests"] for stage in stages if stage["name"] == ONE_STEP)
     given_up = [row for row in dropped if row["stage"] == ONE_STEP and row["reason"].startswith("unreadable")]
     read = len(dialogues) + sum(row["stage"] not in ("seed", ONE_STEP) for row in dropped)
-    unanswered = sum(row["attempts"] for row in failed) + sum(row["reason"].startswith("context:") for row in dropped)
+    # one reply was read of each that failed at its critic, and one was not had of each that failed before
+    others = len(failed) + sum(row["reason"].startswith("context:") for row in dropped)
     return Cost(
         facts["counts"]["seeds"],
         len(dialogues),
@@ -73,7 +74,7 @@ def cost(folder: Path) -> Cost:
         sum(stage["tokens_out"] for stage in stages),
         facts["seconds"],
         asked,
-        asked - unanswered - read if asked else 0,
+        asked - others - read if asked else 0,
         len(given_up),
         fmean(len(dialogue.turns) for dialogue in dialogues) if dialogues else 0.0,
         fmean(len(words(turn.text)) for dialogue in dialogues for turn in dialogue.turns) if dialogues else 0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from string import Template
 from typing import ClassVar, Literal
@@ -81,14 +82,14 @@ class Classified:
         return _other(dialogue, found, self.wanted, classifier.settings(self.folder).labels)
 
 
-def consistent(engine: Engine, wanted: Wanted, by: By, folder: str | None) -> tuple[Filter, ...]:
+def consistent(engine: Engine, wanted: Wanted, by: By, folder: Path | None) -> tuple[Filter, ...]:
     """The filter that a recipe's fields `consistency`, `by` and `classifier` ask for; none for "none"."""
     if wanted == "none":
         return ()
-    return (Classified(folder, wanted),) if by == "classifier" and folder else (Consistent(engine, wanted),)
+    return (Classified(str(folder), wanted),) if by == "classifier" and folder else (Consistent(engine, wanted),)
 
 
-def settled(recipe: str, wanted: Wanted, by: By, folder: str | None) -> None:
+def settled(recipe: str, wanted: Wanted, by: By, folder: Path | None) -> None:
     """Raises UserError where these three fields do not go together: nothing of them is to be without effect."""
     if by == "classifier" and folder is None:
         raise UserError(f"recipe {recipe}: by classifier needs --classifier, a folder that training.classifier made")
@@ -99,10 +100,10 @@ def settled(recipe: str, wanted: Wanted, by: By, folder: str | None) -> None:
         )
 
 
-def usable(folder: str | None) -> None:
+def usable(folder: Path | None) -> None:
     """Raises UserError for a classifier that cannot be used."""
     if folder is not None:
-        classifier.check(folder)
+        classifier.check(str(folder))
 
 
 def _other(

@@ -65,7 +65,7 @@ def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:
 
 
 _LABELS = sorted({*ROLES, *(label for it in INTENTS.values() for label in (it.user_label, it.agent_label))})
-_LABEL = re.compile(rf"(?:^|[\n.!?]\s*)(?P<label>{'|'.join(map(re.escape, _LABELS))})\s*[:：]")
+_LABEL = re.compile(rf"(?:^|[\n.!?:]\s*)[*_(\[]*(?i:{'|'.join(map(re.escape, _LABELS))})[*_)\]]*\s*[:：]")
 _BARE = re.compile(r"(?:^|[\n.!?]\s+)(?P<label>(?P<role>User|Agent)\s+(?P<next>\d(?!\d)|[^\W\d_]+))")
 _COMPOUNDS = """account activity adoption agent and authentication base based behavior behaviour centered centric click
 comment commission community consent contract control created data defined demand design documentation education

@@ -28,7 +28,7 @@ class Entity:
 
 
 def load(path: Path) -> list[Entity]:
-    """The entities of a file, each name and type once whatever their case, in order.
+    """The entities of a file, each name and type once whatever their case, in order, and so each one's attributes.
 
     `.jsonl`: objects with name and type, and if they are known document (a text) and attributes (a list of texts, or
     an object from each to its opening question). `.json`: a list of such objects or of strings "name<TAB>type", the
@@ -77,7 +77,10 @@ def _described(row: Any, where: str) -> Entity:
             f"{where}: expected texts that say something for name, type and document, and for attributes a list of "
             f"texts or an object from each to its opening question, got {str(row)[:80]!r}"
         )
-    return Entity(row["name"].strip(), row["type"].strip(), row.get("document"), tuple(asked))
+    each: dict[str, tuple[str, str | None]] = {}
+    for text, question in asked:
+        each.setdefault(text.casefold(), (text, question))
+    return Entity(row["name"].strip(), row["type"].strip(), row.get("document"), tuple(each.values()))
 
 
 def _attributes(given: Any) -> list[tuple[str, str | None]] | None:

@@ -13,15 +13,20 @@ from synthesis.errors import ReadingError, UserError
 
 _SMALL = frozenset("a an and as at by de der du for from in la le of on or the to van von with".split())
 _REPEATED = re.compile(r"(\S)\1{3}")
+_DECLINED = re.compile(r"n\s*/\s*a|none", re.IGNORECASE)
+_SHORTENED = re.compile(r"\b(?:Bros|Co|Corp|Inc|Jr|Ltd|Sr|St)\.$")
+"""Last words of names whose full stop ends no sentence."""
+_GLOSS = re.compile(r"\s[-–—]\s.*")
+"""What a list says of a name after a dash between blanks."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameFilter:
     """Cleans a line of a list into a name, and says why it is none.
 
-    `shortest`, `longest`: the longest word of a name has so many letters; `most`: words of a name (choice, all three).
-    `released`: the rules of SOLID's released code instead, in its order. They demand 5 to 20 letters of every word, so
-    that "Ada Lovelace" and "New York" are lost, and delete punctuation, so that "AC/DC" becomes "ACDC".
+    `shortest`, `longest`: the longest word of a name has so many letters and digits; `most`: words of a name (choice,
+    each). `released`: the rules of SOLID's released code instead, in its order. They demand 5 to 20 letters of every
+    word, so that "Ada Lovelace" and "New York" are lost, and delete punctuation, so that "AC/DC" becomes "ACDC".
     """
 
     shortest: int = 2
@@ -37,30 +42,33 @@ class NameFilter:
             )
 
     def clean(self, line: str) -> str:
-        """The name on a line: bullet, number, quotes and loose punctuation off, spaces and case straightened."""
+        """The name on a line: bullet, number, quotes, gloss and loose marks off, spaces and case straightened."""
         if self.released:
             return line.strip().translate(str.maketrans("", "", string.punctuation))
         try:
             name = reading.sentence(line)
         except ReadingError:
             return ""
-        return _cased(" ".join(unicodedata.normalize("NFC", name).split()).strip(" ,;*_"))
+        name = _GLOSS.sub("", " ".join(unicodedata.normalize("NFC", name).split()))
+        return _cased(name.strip(" ,;*_"))
 
     def reason(self, name: str) -> str | None:
         """Why a cleaned line is not taken for a name, or None."""
         return _released(name) if self.released else self._reason(name)
 
     def _reason(self, name: str) -> str | None:
-        letters = [sum(map(str.isalpha, word)) for word in name.split()]
-        if not sum(letters):
+        lengths = [sum(map(str.isalnum, word)) for word in name.split()]
+        if not any(map(str.isalpha, name)):
             return "no letter"
-        if name.endswith((":", "?")) or (name.endswith(".") and len(letters) > 3):
+        if _DECLINED.fullmatch(name):
+            return "declined"
+        if name.endswith((":", "?")) or (name.endswith(".") and len(lengths) > 3 and not _SHORTENED.search(name)):
             return "a sentence"
-        if len(letters) > self.most:
+        if len(lengths) > self.most:
             return "too many words"
-        if max(letters) > self.longest:
+        if max(lengths) > self.longest:
             return "a word too long"
-        if max(letters) < self.shortest:
+        if max(lengths) < self.shortest:
             return "too short"
         if _REPEATED.search(name):
             return "a repeated character"
@@ -100,7 +108,7 @@ def _released(name: str) -> str | None:
 def _cased(name: str) -> str:
     """`name` with capitals where it has none at all, and without where it has nothing else in long words."""
     words = name.split()
-    shouted = name.isupper() and max(map(len, words)) > 5
+    shouted = name.isupper() and max(sum(map(str.isalpha, word)) for word in words) > 5
     if not (name.islower() or shouted):
         return name
     lowered = [word.lower() for word in words]

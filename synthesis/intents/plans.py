@@ -121,7 +121,8 @@ def load(path: Path, high: int, rules: Rules = "rules") -> list[Plan]:
     """The plans of a file, ours or MSDialog-Intent's, of at most `high` turns each.
 
     A plan of ours that is longer is refused; MSDialog's dialogues are cut to their first `high` turns, and those that
-    do not begin with a question, end after it or break the rules are left out, which is told. Raises UserError.
+    do not begin with a question, end after it, have a turn without labels or break the rules are left out, which is
+    told. Raises UserError.
     """
     if path.suffix.lower() == ".tsv":
         raise UserError(_release(path, "tab-separated lines, as MSDialog-ResponseRank has"))
@@ -180,12 +181,9 @@ def _utterances(dialogue: Any, id_: str, path: Path) -> list[dict[str, Any]]:
             hint = ", as in MSDialog-Complete" if isinstance(utterance, dict) and "tags" not in utterance else ""
             raise UserError(_release(path, f"utterance {number} of dialogue {id_} has {keys}{hint}"))
         where = f"{path}, dialogue {id_}, utterance {number}"
-        rows.append(
-            {
-                "role": _named(utterance["actor_type"], where),
-                "intents": told(check(_labels(utterance["tags"], where), where)),
-            }
-        )
+        labels = _labels(utterance["tags"], where)  # none: nobody labelled it, and its dialogue is no plan
+        intents = told(check(labels, where)) if labels else []
+        rows.append({"role": _named(utterance["actor_type"], where), "intents": intents})
     return rows
 
 

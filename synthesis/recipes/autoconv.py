@@ -47,7 +47,7 @@ from synthesis.grounded import conversations, documents, questions, spans, write
 from synthesis.grounded.answers import NO_ANSWER, SYSTEM, USER
 from synthesis.grounded.documents import Document
 from synthesis.grounded.writer import AIM, GAP, KIND, Decoding, Writer
-from synthesis.recipe import Dropped, Pool, Seed, fork
+from synthesis.recipe import Dropped, Pool, Seed, at_least, fork
 from synthesis.words import sentences, words
 
 log = logging.getLogger(__name__)
@@ -163,9 +163,7 @@ class Autoconv:
     duplicate: float = 0.0  # similarity of conversations from which one goes; 0: no filter
 
     def __post_init__(self) -> None:
-        for field, least in _LEAST.items():
-            if getattr(self, field) < least:
-                raise UserError(f"recipe autoconv: {field} is {getattr(self, field)}, expected at least {least}")
+        at_least(self, _LEAST)
         for field in ("top_p", "answer_top_p"):
             value = getattr(self, field)
             if value is not None and not 0 < value < 1:

@@ -50,7 +50,7 @@ from synthesis.filters.repetition import Repetition
 from synthesis.filters.structure import Structure
 from synthesis.filters.summary import Summary
 from synthesis.forms import Form
-from synthesis.recipe import Dropped, Pool, Seed, fork
+from synthesis.recipe import Dropped, Pool, Seed, at_least, fork
 from synthesis.topics import Lists, Outline
 from synthesis.tree import Tree
 
@@ -237,9 +237,7 @@ class Diasynth:
     duplicate: float = 0.6  # choice
 
     def __post_init__(self) -> None:
-        for field, least in _LEAST.items():
-            if getattr(self, field) < least:
-                raise UserError(f"recipe diasynth: {field} is {getattr(self, field)}, expected at least {least}")
+        at_least(self, _LEAST)
         if self.low > self.high:
             raise UserError(f"recipe diasynth: low {self.low} and high {self.high}: expected low <= high lines")
 

@@ -15,7 +15,8 @@ the instruction of the next turn alone, type and attribute stand in it, roles ar
 known by how it begins, the oldest turns are left out where the context is too small and the dialogue says so. `--bugs
 true` brings them back: lost, empty and repeated utterances, heaped instructions, a prompt without type and attribute,
 strict alternation, opt-outs taken for documents, names filtered by the released rules. Not brought back: the least
-length of a reply, slices cut off the list of names, and code there that has no effect. Without a file, sequences come
+length of a reply, slices cut off the list of names, prompts cut off without a word where the context is too small
+(servers refuse them, and so the dialogue fails), and code there that has no effect. Without a file, sequences come
 from a prior over combinations of labels.
 
 Preset `improved` samples, asks whether a name is real, asks few questions about many entities, keeps roles to intents
@@ -39,19 +40,15 @@ from synthesis import reading
 from synthesis.asking import ask
 from synthesis.dialogue import Dialogue, Turn, transcript
 from synthesis.engine import Engine, Grammar, Reply, Request
-from synthesis.errors import ContextOverflow, ReadingError, UserError
+from synthesis.errors import ContextOverflow, ReadingError
 from synthesis.filter import Across, Filter, first_reason
 from synthesis.filters.intents import FOUND, By, Wanted, consistent, settled, usable
 from synthesis.filters.near_duplicates import NearDuplicates
 from synthesis.filters.placeholders import Placeholders
 from synthesis.filters.utterances import Leaked, OptOut, Repeated, Said
-from synthesis.intents import plans, released, seeding
-from synthesis.intents.drawing import Drawing
+from synthesis.intents import plans, released, seeded, seeding
 from synthesis.intents.labels import INTENTS, ROLES
-from synthesis.intents.names import NameFilter
 from synthesis.intents.plans import Plan, Step
-from synthesis.intents.seeding import Sowing
-from synthesis.intents.subjects import Subjects, drawing
 from synthesis.recipe import Dropped, Pool, Seed, fork
 
 STARTER = Template("""Background on $name ($type):
@@ -88,13 +85,7 @@ SENTENCE = r"[A-TV-Z][^<>:U\[\]{}_\d\n]{10,160}[.?!]"
 that they begin with, for after a bare "User" it writes what is no word."""
 
 IMPROVED: dict[str, Any] = {
-    "draw": "chain",
-    "roles": "rules",
-    "reality": True,
-    "starters": 2,
-    "names_per_call": 30,
-    "names_length": 400,
-    "document_length": 320,
+    **seeded.IMPROVED,
     "temperature": 0.7,
     "top_p": 0.95,
     "length": 128,
@@ -121,15 +112,13 @@ LAPTOP: dict[str, Any] = {
 }
 
 _LEAST = {
-    **dict.fromkeys(("type_count", "attributes", "starters", "repeats", "names_per_call", "names_length"), 1),
-    **dict.fromkeys(("document_length", "starter_length", "merge_length", "length"), 1),
-    **dict.fromkeys(("temperature", "resamples", "duplicate"), 0),
-    "low": 2,
+    **dict.fromkeys(("starter_length", "merge_length", "length"), 1),
+    **dict.fromkeys(("resamples", "duplicate"), 0),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Solid:
+class Solid(seeded.Seeded):
     """Hyper-parameters. Defaults are the published ones unless marked choice; the presets say what they change.
 
     | released code of arXiv 2402.11633          | value        | field                            |
@@ -160,7 +149,7 @@ class Solid:
     type_count: int = 100
     names_per_call: int = 100
     names_length: int = 1000
-    name_shortest: int = 2  # choice: letters of a name's longest word, at least and at most
+    name_shortest: int = 2  # choice: letters and digits of a name's longest word, at least and at most
     name_longest: int = 25
     name_words: int = 6  # choice
     reality: bool = False  # choice: each name is asked about by itself
@@ -189,17 +178,12 @@ class Solid:
     hygiene: bool = False
     consistency: Wanted = "none"
     by: By = "judge"  # choice: who finds the intents, the critic or a trained classifier
-    classifier: str | None = None  # choice: folder that training.classifier made
+    classifier: Path | None = None  # choice: folder that training.classifier made
     duplicate: float = 0.6  # choice
 
     def __post_init__(self) -> None:
-        for field, least in _LEAST.items():
-            if getattr(self, field) < least:
-                raise UserError(f"recipe solid: {field} is {getattr(self, field)}, expected at least {least}")
-        if self.low > self.high:
-            raise UserError(f"recipe solid: low {self.low} and high {self.high}: expected low <= high turns")
+        self._sound(_LEAST)
         settled("solid", self.consistency, self.by, self.classifier)
-        self._names()
 
     @property
     def rounds(self) -> int:
@@ -209,47 +193,14 @@ class Solid:
     def check(self) -> None:
         """Entities, types and sequences, read once for their mistakes; and the classifier, loaded."""
         usable(self.classifier)
-        self._subjects().check()
+        self._subjects(self.bugs).check()
 
     # ---- seeds: entities, attributes, plans, opening questions ------------------------------------------------------
 
     async def seeds(self, engine: Engine, rng: Random, n: int) -> AsyncIterator[Seed]:
         """An entity, what to ask about it, the opening question, and a plan; see `Subjects.seeds`."""
-        async for seed in self._subjects().seeds(engine, rng, n, self._starter):
+        async for seed in self._subjects(self.bugs).seeds(engine, rng, n, self._starter):
             yield seed
-
-    def _names(self) -> NameFilter:
-        return NameFilter(self.name_shortest, self.name_longest, self.name_words, self.bugs)
-
-    def _sowing(self) -> Sowing:
-        return Sowing(
-            self._names(),
-            self.temperature,
-            self.top_p,
-            self.names_per_call,
-            self.names_length,
-            self.document_length,
-            self.attributes,
-            self.reality,
-            exact=self.bugs,
-        )
-
-    def _drawing(self) -> Drawing:
-        """Where plans come from. Raises UserError for a file that cannot be used."""
-        return drawing(self.sequences, self.draw, "free" if self.bugs else self.roles, self.low, self.high)
-
-    def _subjects(self) -> Subjects:
-        return Subjects(
-            self.name,
-            self._sowing(),
-            self._drawing(),
-            self.entities,
-            None if self.types == "ask" else self.types_file,
-            self.type_count,
-            self.starters,
-            self.repeats,
-            alternating=self.bugs,
-        )
 
     async def _starter(self, engine: Engine, told: Mapping[str, str], step: Step, rng: Random) -> str:
         """The question that opens the dialogue, told what else it has to do beside asking."""
@@ -365,12 +316,7 @@ class Solid:
             ends.append(reply.finish_reason)
             return reply
 
-        def whole(text: str) -> str:
-            if self.whole and not self.bugs and ends[-1] == "length":
-                raise ReadingError(f"cut off at {request.max_new_tokens} tokens", text)
-            return read(text)
-
-        return await ask(listening, request, whole, rng), ends[-1]
+        return await ask(listening, request, read, rng, whole=self.whole and not self.bugs), ends[-1]
 
     # ---- filters ----------------------------------------------------------------------------------------------------
 

@@ -30,18 +30,16 @@ from typing import Any, ClassVar, Literal
 
 from synthesis.asking import ask
 from synthesis.dialogue import Dialogue, Turn, from_json
-from synthesis.engine import Engine, Grammar, Reply, Request
+from synthesis.engine import Engine, Grammar, Request
 from synthesis.errors import ContextOverflow, ReadingError, UserError
 from synthesis.filter import Across, Filter, first_reason
 from synthesis.filters.intents import FOUND, By, Wanted, consistent, settled, usable
 from synthesis.filters.near_duplicates import NearDuplicates
 from synthesis.filters.placeholders import Placeholders
 from synthesis.filters.utterances import Leaked, OptOut, Repeated, Said
-from synthesis.intents import one_step, plans, seeding
-from synthesis.intents.names import NameFilter
+from synthesis.intents import one_step, plans, seeded, seeding
 from synthesis.intents.plans import Plan
-from synthesis.intents.seeding import Sowing
-from synthesis.intents.subjects import Subjects, drawing, identity
+from synthesis.intents.subjects import identity
 from synthesis.recipe import Dropped, Pool, Seed
 from synthesis.storage import read_jsonl
 
@@ -50,13 +48,7 @@ SENTENCE = r"[A-Z][^<>:\[\]{}_\d\n]{10,160}[.?!]"
 """What a grammar has of an utterance; without digits, which the embedded model takes for those of speakers."""
 
 IMPROVED: dict[str, Any] = {
-    "draw": "chain",
-    "roles": "rules",
-    "reality": True,
-    "starters": 2,
-    "names_per_call": 30,
-    "names_length": 400,
-    "document_length": 320,
+    **seeded.IMPROVED,
     "hygiene": True,
     "consistency": "any",
 }
@@ -74,16 +66,11 @@ LAPTOP: dict[str, Any] = {
     "top_p": 0.9,
 }
 
-_LEAST = {
-    **dict.fromkeys(("type_count", "attributes", "starters", "repeats", "names_per_call", "names_length"), 1),
-    **dict.fromkeys(("document_length", "length", "tries"), 1),
-    **dict.fromkeys(("temperature", "duplicate"), 0),
-    "low": 2,
-}
+_LEAST = {"length": 1, "tries": 1, "duplicate": 0}
 
 
 @dataclass(frozen=True, slots=True)
-class SolidRl:
+class SolidRl(seeded.Seeded):
     """Hyper-parameters. Of this form nothing is published but the number of calls; all else is choice.
 
     | abstract of arXiv 2402.11633 | value | field                                 |
@@ -109,7 +96,7 @@ class SolidRl:
     type_count: int = 100
     names_per_call: int = 100
     names_length: int = 1000
-    name_shortest: int = 2  # choice: letters of a name's longest word, at least and at most
+    name_shortest: int = 2  # choice: letters and digits of a name's longest word, at least and at most
     name_longest: int = 25
     name_words: int = 6  # choice
     reality: bool = False  # choice: each name is asked about by itself
@@ -134,19 +121,17 @@ class SolidRl:
     hygiene: bool = False
     consistency: Wanted = "none"
     by: By = "judge"  # choice: who finds the intents, the critic or a trained classifier
-    classifier: str | None = None  # choice: folder that training.classifier made
+    classifier: Path | None = None  # choice: folder that training.classifier made
     duplicate: float = 0.6  # choice
 
     def __post_init__(self) -> None:
-        for field, least in _LEAST.items():
-            if getattr(self, field) < least:
-                raise UserError(f"recipe solid_rl: {field} is {getattr(self, field)}, expected at least {least}")
-        if self.low > self.high:
-            raise UserError(f"recipe solid_rl: low {self.low} and high {self.high}: expected low <= high turns")
+        self._sound(_LEAST)
         if self.like is not None and self.entities is not None:
-            raise UserError("recipe solid_rl: --like has its own entities; leave --entities out")
+            raise UserError(
+                "recipe solid_rl: --like has its own entities; leave --entities out, and where the preset has some, "
+                "as laptop does, give --entities none"
+            )
         settled("solid_rl", self.consistency, self.by, self.classifier)
-        self._names()
 
     @property
     def rounds(self) -> int:
@@ -187,31 +172,6 @@ class SolidRl:
             before[about] += 1
         return found
 
-    def _names(self) -> NameFilter:
-        return NameFilter(self.name_shortest, self.name_longest, self.name_words)
-
-    def _subjects(self) -> Subjects:
-        sowing = Sowing(
-            self._names(),
-            self.temperature,
-            self.top_p,
-            self.names_per_call,
-            self.names_length,
-            self.document_length,
-            self.attributes,
-            self.reality,
-        )
-        return Subjects(
-            self.name,
-            sowing,
-            drawing(self.sequences, self.draw, self.roles, self.low, self.high),
-            self.entities,
-            None if self.types == "ask" else self.types_file,
-            self.type_count,
-            self.starters,
-            self.repeats,
-        )
-
     # ---- a dialogue -------------------------------------------------------------------------------------------------
 
     def pool(self, kept: Sequence[Dialogue]) -> Pool:
@@ -244,20 +204,8 @@ class SolidRl:
     async def _written(self, seed: Seed, plan: Plan, engine: Engine, rng: Random) -> tuple[Turn, ...]:
         """The turns of the first reply that follows the plan to its end."""
         request = self._request(one_step.prompt(seed.content, plan, self.quality), plan, seed.id)
-        ended = [""]
-
-        async def listening(request: Request) -> Reply:
-            reply = await engine(request)
-            ended.append(reply.finish_reason)
-            return reply
-
-        def read(text: str) -> tuple[Turn, ...]:
-            if ended[-1] == "length":
-                raise ReadingError(f"cut off at {request.max_new_tokens} tokens", text)
-            return one_step.parse(text, plan)
-
         try:
-            return await ask(listening, request, read, rng, self.tries)
+            return await ask(engine, request, lambda text: one_step.parse(text, plan), rng, self.tries, whole=True)
         except ReadingError as error:
             raise Dropped("one step", f"unreadable: {error}", error.raw) from error
         except ContextOverflow as error:

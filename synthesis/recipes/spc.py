@@ -46,7 +46,7 @@ from synthesis.filters.structure import Structure
 from synthesis.kept import Chained, by_id
 from synthesis.personas import Sampling, bullets, chat
 from synthesis.profiles import assemble, pair
-from synthesis.recipe import Dropped, Pool, Seed, draw_seed, fork
+from synthesis.recipe import Dropped, Pool, Seed, at_least, draw_seed, fork
 from synthesis.words import words
 
 GENERATE_PAPER = Template("""Below are user profiles and conversations between the two users. The conversations \
@@ -224,9 +224,7 @@ class Spc:
     def __post_init__(self) -> None:
         if not 2 <= self.low <= self.high:
             raise UserError(f"recipe spc: low {self.low} and high {self.high}: expected 2 <= low <= high turns")
-        for field, least in _LEAST.items():
-            if getattr(self, field) is not None and getattr(self, field) < least:
-                raise UserError(f"recipe spc: {field} is {getattr(self, field)}, expected at least {least}")
+        at_least(self, _LEAST)
         Consistency(self.consistency, self.nli)
 
     def check(self) -> None:

@@ -9,11 +9,7 @@ public command in a process of its own, and what is done is not done again: the 
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,14 +19,14 @@ from typing import Any
 
 from synthesis.dialogue import to_json
 from synthesis.embedded_model import SHIPPED
-from synthesis.errors import Failure, UserError
 from synthesis.flag_types import positive
-from synthesis.storage import disk, parse, read_text, write_json, write_jsonl
+from synthesis.storage import write_jsonl
 from training import material, pages, worlds
 from training.command import told
 from training.loop_report import write
 from training.loop_results import ALONE, LOOP, NUCLEUS, TEACHER, UNFILTERED, kept, read
 from training.models import UNTRAINED, Shape, fresh
+from training.steps import Step, claim, done
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "medquad"
 STUDENT = Shape(hidden=128, layers=4, heads=4, intermediate=352)
@@ -57,14 +53,6 @@ class Size:
 
 
 QUICK = Size((10,), (0,), 8, 16, 1, 4)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command, `python -m` and these arguments, by a name that tells it from the others of its cell."""
-
-    name: str
-    arguments: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,31 +143,6 @@ def middle(size: Size) -> int:
     return sorted(size.n)[len(size.n) // 2]
 
 
-def done(cell: Cell, step: Step) -> None:
-    """Runs a step unless the same has been done. Raises Failure with the end of what it printed."""
-    mark = cell.folder / "steps" / f"{step.name}.json"
-    if mark.is_file() and parse(read_text(mark, "step"), str(mark))["arguments"] == list(step.arguments):
-        return
-    log = mark.with_suffix(".log")
-    began = time.monotonic()
-    with disk(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as stream:
-            command = [sys.executable, "-m", *step.arguments]
-            environment = os.environ | {"OMP_NUM_THREADS": "1"}
-            status = subprocess.run(
-                command, stdout=stream, stderr=subprocess.STDOUT, env=environment, check=False
-            ).returncode
-    if status:
-        end = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
-        raise Failure(
-            f"python -m {shlex.join(step.arguments)}: ended with status {status}; {log} ends:\n{end}\n"
-            "mend it, and the same command goes on from here"
-        )
-    write_json(mark, {"arguments": list(step.arguments), "seconds": round(time.monotonic() - began, 1)})
-    print(f"{cell.folder.name}: {step.name}, {time.monotonic() - began:.0f} s", flush=True)
-
-
 def prepare(flags: argparse.Namespace, size: Size) -> list[Cell]:
     """Material, students to start from and each cell's human conversations, the smaller n part of the larger."""
     most = max(size.n)
@@ -200,19 +163,11 @@ def prepare(flags: argparse.Namespace, size: Size) -> list[Cell]:
     return cells
 
 
-def claim(flags: argparse.Namespace, size: Size) -> dict[str, Any]:
-    """Notes what the results in --out depend on. Raises UserError when they depend on something else already."""
+def planned(flags: argparse.Namespace, size: Size) -> dict[str, Any]:
+    """What the results in --out depend on."""
     given = {name: str(value) for name, value in vars(flags).items() if name not in FREE}
     plan: dict[str, Any] = given | {name: getattr(size, name) for name in Size.__slots__}
-    plan = {name: list(value) if isinstance(value, tuple) else value for name, value in plan.items()}
-    path = flags.out / "plan.json"
-    if path.is_file():
-        before = parse(read_text(path, "plan"), str(path))
-        changed = [name for name in plan if plan[name] != before.get(name)]
-        if changed:
-            raise UserError(f"{flags.out} holds results with another {', '.join(changed)}; choose another --out")
-    write_json(path, plan)
-    return plan
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in plan.items()}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -233,12 +188,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The whole experiment. Raises Failure when a step fails."""
     flags = parser().parse_args(argv)
     size = QUICK if flags.quick else Size()
-    plan = claim(flags, size)
+    plan = planned(flags, size)
+    claim(flags.out, plan)
     cells = prepare(flags, size)
 
     def through(cell: Cell) -> None:
         for step in cell.steps(size):
-            done(cell, step)
+            done(step, cell.folder)
 
     with ThreadPoolExecutor(flags.jobs) as pool:
         list(pool.map(through, cells))

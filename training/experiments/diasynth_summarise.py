@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.errors import Failure, UserError
-from synthesis.storage import parse, read_text, write_json
+from synthesis.storage import write_json
 from training import evaluate
 from training.command import told
 from training.coverage import BEFORE, IN_DOMAIN, SYNTHETIC, table
 from training.pairs import Origin, fingerprint
+from training.steps import claim
 
 MODELS = ("sshleifer/distilbart-cnn-12-6", "facebook/bart-base", "google-t5/t5-base", "allenai/led-base-16384")
 FREE = ("models", "seeds", "out", "launch", "batch", "endpoint", "journal", "max_failures")
@@ -61,20 +62,6 @@ def material(flags: argparse.Namespace) -> dict[str, Any]:
     """How many pairs each condition has to train on, and their fingerprint."""
     read = {name: origin.read() for name, origin in origins(flags).items()}
     return {name: {"pairs": len(pairs), "sha256": fingerprint(pairs)} for name, pairs in read.items()}
-
-
-def claim(flags: argparse.Namespace, pairs: dict[str, Any]) -> None:
-    """Notes what the results in --out depend on. Raises UserError when they depend on something else already."""
-    path = flags.out / "plan.json"
-    plan = {name: value for name, value in vars(flags).items() if name not in FREE} | pairs
-    if path.is_file():
-        before = parse(read_text(path, "plan"), str(path))
-        changed = [name for name in plan if plan[name] != before.get(name)]
-        if changed:
-            raise UserError(
-                f"{flags.out} holds results with another {', '.join(changed)} (see {path}); choose another --out"
-            )
-    write_json(path, plan)
 
 
 def train(flags: argparse.Namespace, model: str, condition: str, seed: int, pairs: int, folder: Path) -> None:
@@ -126,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if flags.real.endswith(".jsonl") and not flags.test:
         raise UserError(f"--real {flags.real} is a file without splits; name the test pairs with --test")
     given = material(flags)
-    claim(flags, given)
+    claim(flags.out, {name: value for name, value in vars(flags).items() if name not in FREE} | given)
     pairs = min(each["pairs"] for each in given.values())
     print(f"{pairs} pairs of each: " + ", ".join(f"{name} has {each['pairs']}" for name, each in given.items()))
     for model, condition, seed, folder in cells(flags):

@@ -22,11 +22,11 @@ from typing import Any
 
 from synthesis.errors import Failure, UserError
 from synthesis.flag_types import positive
-from synthesis.storage import parse, read_text, write_json
 from training.command import told
 from training.intent_files import Utterance, label_set, read
 from training.intent_report import Cell, write_report
 from training.intent_sampling import MAPPINGS, RULES, Splits, fingerprint, split
+from training.steps import claim
 
 SETTINGS = ("human", "synthetic", "synthetic-then-human", "both")
 QUICK: dict[str, Any] = {"samplings": ["random"], "sizes": [100], "seeds": [0], "dialogues": 60, "steps": 40}
@@ -128,20 +128,6 @@ def held(source: str, utterances: Sequence[Utterance], parts: Splits) -> dict[st
     }
 
 
-def claim(flags: argparse.Namespace, data: dict[str, Any]) -> None:
-    """Notes what the cells in --out depend on. Raises UserError when they depend on something else already."""
-    path = flags.out / "plan.json"
-    plan = {name: value for name, value in vars(flags).items() if name not in FREE} | {"data": data}
-    if path.is_file():
-        before = parse(read_text(path, "plan"), str(path))
-        changed = [name for name in plan if plan[name] != before.get(name)]
-        if changed:
-            raise UserError(
-                f"{flags.out} holds results with another {', '.join(changed)} (see {path}); choose another --out"
-            )
-    write_json(path, plan)
-
-
 def cells(flags: argparse.Namespace) -> Iterator[Cell]:
     """All that is measured; the human set alone has neither sampling nor size."""
     for setting in flags.settings:
@@ -176,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.out.mkdir(parents=True, exist_ok=True)
     synthetic = made(flags)
     data = checked(flags, synthetic)
-    claim(flags, data)
+    claim(flags.out, {name: value for name, value in vars(flags).items() if name not in FREE} | {"data": data})
     grid = list(cells(flags))
     left = [cell for cell in grid if not (cell.folder / "result.json").is_file()]
     print(f"{len(grid)} cells, {len(left)} of them to do", flush=True)

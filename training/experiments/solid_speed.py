@@ -10,37 +10,22 @@ done is not done again, but a run that is timed and was stopped starts anew.
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from synthesis.embedded_model import SHIPPED
-from synthesis.errors import Failure, UserError
+from synthesis.errors import UserError
 from synthesis.flag_types import positive
-from synthesis.storage import disk, parse, read_text, write_json
 from training.command import told
 from training.speed import Cost, cost
 from training.speed_report import GRAMMAR, SOLID, TUNED, write
+from training.steps import Step, claim, done
 
 FREE = ("out", "report")
 """Flags that a run may be gone on with differently: they leave what was measured as it is."""
 MATERIAL_SEED = 1000
 """Of the run that is learned from; the timed ones have seeds from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command, `python -m` and these arguments; `timed`: the run folder that it must find empty."""
-
-    name: str
-    arguments: tuple[str, ...]
-    timed: Path | None = None
 
 
 def steps(flags: argparse.Namespace) -> Iterator[Step]:
@@ -84,47 +69,6 @@ def _synth(
     return ("synthesis", recipe, *server, *where, "--n", str(n), "--in-flight", str(flags.in_flight), *fields)
 
 
-def done(step: Step, out: Path) -> None:
-    """Runs a step unless the same has been done. Raises Failure with the end of what it printed."""
-    mark, log = (out / "steps" / f"{step.name}.{suffix}" for suffix in ("json", "log"))
-    if mark.is_file() and parse(read_text(mark, "step"), str(mark)) == list(step.arguments):
-        return
-    if step.timed is not None and step.timed.exists():
-        with disk(step.timed):
-            shutil.rmtree(step.timed)
-    with disk(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as stream:
-            status = subprocess.run(
-                [sys.executable, "-m", *step.arguments],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                check=False,
-            ).returncode
-    if status:
-        end = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
-        raise Failure(
-            f"python -m {shlex.join(step.arguments)}: ended with status {status}; {log} ends:\n{end}\n"
-            "mend it, and the same command goes on from here"
-        )
-    write_json(mark, list(step.arguments))
-    print(f"{step.name}: done", flush=True)
-
-
-def claim(flags: argparse.Namespace) -> dict[str, Any]:
-    """Notes what the results in --out depend on. Raises UserError when they depend on something else already."""
-    plan = {name: value for name, value in vars(flags).items() if name not in FREE}
-    path = flags.out / "plan.json"
-    if path.is_file():
-        before = parse(read_text(path, "plan"), str(path))
-        changed = [name for name in plan if plan[name] != before.get(name)]
-        if changed:
-            raise UserError(f"{flags.out} holds results with another {', '.join(changed)}; choose another --out")
-    write_json(path, plan)
-    return plan
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags; --quick changes what is not given."""
     made = argparse.ArgumentParser("make experiment NAME=solid-speed", description=__doc__, allow_abbrev=False)
@@ -156,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if bool(flags.endpoint) != bool(flags.tuned_endpoint):
         raise UserError("--endpoint and --tuned-endpoint go together: what is compared needs the same kind of server")
     flags.preset = flags.preset or ("improved" if flags.endpoint else "laptop")
-    plan = claim(flags)
+    plan = {name: value for name, value in vars(flags).items() if name not in FREE}
+    claim(flags.out, plan)
     for step in steps(flags):
         done(step, flags.out)
     report = flags.report or (flags.out if flags.quick else Path("docs/experiments")) / "solid-speed.md"
