@@ -18,9 +18,9 @@ GENERAL = "general"
 USER_ACTS = ("inform", "request", "select", "book", "recommend", "thank", "bye", "greet")
 """Of the user. `select` takes an offer (slot name), `recommend` asks for one, `request` asks for a property."""
 
-SYSTEM_ACTS = ("request", "inform", "recommend", "nooffer", "booked", "refuse", "thank", "bye", "greet")
+SYSTEM_ACTS = ("request", "inform", "recommend", "nooffer", "booked", "refuse", "reqmore", "thank", "bye", "greet")
 """Of the system. `inform` tells a property, the number of results (slot count) or the only result; `refuse`: nobody
-books it."""
+books it; `reqmore`: is there anything else?"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
