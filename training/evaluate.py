@@ -2,7 +2,8 @@
 
 `summarise` measures summaries of dialogues, `qa` answers to questions about documents. Both write result.json
 (scores, and all they depend on) and predictions.jsonl (what was written, scored one by one) into a folder;
-`intents` writes the result.json of a classifier and its baseline; `table RESULT.json...` tells the coverage.
+`intents` writes the result.json of a classifier and its baseline, `dst` that of belief states that were predicted;
+`table RESULT.json...` tells the coverage.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from synthesis.flag_types import positive, share
 from synthesis.metric import averaged
 from synthesis.run import VERSION
 from synthesis.storage import disk, write_json, write_jsonl
-from training import evaluate_qa
+from training import evaluate_dst, evaluate_qa
 from training.command import told
 from training.coverage import CONDITIONS, table
 from training.facts import lineage
@@ -57,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--mapping", choices=MAPPINGS, default="none", help="their labels renamed (default: none)")
     two.add_argument("--out", type=Path, metavar="DIR", help="folder to write (default: runs/evaluate)")
     two.set_defaults(run=intents)
+    states = tasks.add_parser("dst", help="belief states against true ones", allow_abbrev=False)
+    evaluate_dst.flags(states)
+    states.set_defaults(run=evaluate_dst.dst)
     tab = tasks.add_parser("table", help="coverage, from the results of one protocol", allow_abbrev=False)
     tab.add_argument("results", nargs="+", type=Path, metavar="RESULT.json")
     tab.add_argument("--json", action="store_true", help="print one JSON object")
