@@ -48,8 +48,13 @@ def minutes(text: str) -> int | None:
 
 def spoken(text: str) -> tuple[str, ...]:
     """Every time that is said in `text`, in order, as `HH:MM`."""
-    read = (_read(found) for found in _SPOKEN.finditer(" ".join(text.split())))
-    return tuple(clock(time) for time in read if time is not None)
+    return tuple(time for _, time in placed(" ".join(text.split())))
+
+
+def placed(text: str) -> tuple[tuple[int, str], ...]:
+    """Every time that is said in `text`, white space being single, with the place of its first character."""
+    read = ((found.start(), _read(found)) for found in _SPOKEN.finditer(text))
+    return tuple((at, clock(time)) for at, time in read if time is not None)
 
 
 def _read(found: re.Match[str]) -> int | None:
