@@ -144,8 +144,8 @@ def _dialogue(line: bytes, where: str) -> Dialogue:
 
 
 def shipped(fields: Mapping[str, Any]) -> list[str]:
-    """Which `fields` of run.json are files that come with Parley, by their contents, not by their names alone."""
-    own = {digested(path) for path in RECIPES.iterdir() if path.is_file()}
+    """Which `fields` of run.json are files or folders that come with Parley, by their contents, not names alone."""
+    own = {digested(path) for path in RECIPES.iterdir() if not path.name.startswith("__")}
     return [name for name, value in fields.items() if isinstance(value, str) and value in own]
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from datasets import List, Value
 
 from builders import provenance, states
-from builders.dialogues import Column, DialogueBuilder, DialogueConfig, Row, merged
+from builders.dialogues import RECIPES, Column, DialogueBuilder, DialogueConfig, Row, merged, shipped
 from builders.state_forms import multiwoz, multiwoz_acts, services, sgd
 from synthesis.dialogue import Dialogue, Lookup, Turn, messages
 from synthesis.errors import BuildError, UserError
 from synthesis.task_oriented import flat, goals
+from synthesis.task_oriented.corpora import reading
+from synthesis.task_oriented.ontology import read
 from synthesis.task_oriented.state import SYSTEM, USER, first_values, tracked
 from synthesis.task_oriented.state_form import change, line, write
+
+OWN = RECIPES / "luas_ontology"
+"""The ontology that comes with Parley."""
 
 TEXT, TEXTS, WHOLE = Value("string"), List(Value("string")), Value("int32")
 PAIRS = List({"slot": TEXT, "value": TEXT})
@@ -149,8 +155,8 @@ def tracking(dialogue: Dialogue) -> Iterator[Row]:
             "turn": number,
             "domain": dialogue.turns[number].domain,
             "history": [line(turn) for turn in dialogue.turns[: number + 1]],
-            "target": write(first_values(state)),
-            "change": write(change(before, state)),
+            "target": write(first_values(state), _order()),
+            "change": write(change(before, state), _order()),
             "state": flat.pairs(state),
         }
         before = state
@@ -200,6 +206,12 @@ def _state(frame: Row) -> Row | None:
         return None
     values = [{"slot": slot, "values": values} for slot, values in state["slot_values"].items()]
     return {**state, "slot_values": values}
+
+
+@functools.cache
+def _order() -> tuple[str, ...]:
+    """Slots in the order of the ontology that comes with Parley; those of another one come after them, by name."""
+    return tuple(read(OWN).slots)
 
 
 def _goal(dialogue: Dialogue) -> goals.Goal:
@@ -262,8 +274,8 @@ class Luas(DialogueBuilder):
             columns=DST,
             rows=tracking,
             description="One row a turn of the user, for a tracker of dialogue states: what was said so far, and the "
-            "state as text, whole (`target`) or as a change (`change`). Slots stand in alphabetical order; "
-            "`state_form.Form` writes the same in the order of a schema, for any corpus.",
+            "state as text, whole (`target`) or as a change (`change`). Slots stand in the order of Parley's own "
+            "schema, those that it lacks after them by name.",
         ),
         DialogueConfig(
             name="multiwoz",
@@ -286,13 +298,18 @@ class Luas(DialogueBuilder):
     ]
 
     def licensed(self, fields: Mapping[str, Any]) -> tuple[str, str]:
-        """`license` for the town that comes with Parley; an ontology of others has a licence of its own."""
-        if fields.get("ontology") is None:
+        """`license` for the town that comes with Parley; what is others' has a licence of its own."""
+        if "ontology" in shipped(fields) and fields.get("goals") != "corpus":
             return self.license, self.license_reason
         return "unknown", (
-            "The ontology and the database behind this dataset did not come with Parley, names and addresses from "
-            "there stand in it, and whoever built it named no licence."
+            "An ontology with its database, or dialogues whose goals were taken, did not come with Parley, what they "
+            "say stands in this dataset, and whoever built it named no licence."
         )
+
+    @classmethod
+    def beside(cls, source: str) -> Iterable[Dialogue]:
+        """The dialogues of a corpus with states, in any form that `corpora.reading` knows. Raises UserError."""
+        return reading.read(source)
 
     def particulars(
         self, dialogues: Iterable[Dialogue], reference: Iterable[Dialogue] | None = None

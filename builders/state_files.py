@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from builders import hub_folder, schema_forms, state_forms
-from builders.dialogues import RECIPES, open_run, split_of
+from builders.dialogues import open_run, split_of
+from builders.luas import OWN
 from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import UserError
@@ -22,7 +23,6 @@ FOLDERS = {"train": "train", "validation": "dev", "test": "test"}
 """What the splits are called there."""
 PER_FILE = 512
 """Dialogues in a file, as in MultiWOZ 2.2."""
-OWN = RECIPES / "luas_ontology"
 
 
 def write(source: Path, form: str, out: Path, ontology: Path | None = None) -> str:

@@ -31,7 +31,7 @@ _MULTIWOZ = {
 }
 """Acts whose name there is not ours with a capital letter."""
 _SGD = {
-    (USER, "book"): "INFORM_INTENT",
+    (USER, "book"): "AFFIRM_INTENT",
     (USER, "recommend"): "REQUEST_ALTS",
     (SYSTEM, "recommend"): "OFFER",
     (SYSTEM, "nooffer"): "NOTIFY_FAILURE",
@@ -233,7 +233,7 @@ def _sgd_frame(turn: Turn, frame: Frame) -> Json:
     made: Json = {
         "service": frame.domain,
         "slots": [{"slot": span.slot, "start": span.start, "exclusive_end": span.end} for span in frame.spans],
-        "actions": [_action(act, turn.speaker, frame.domain) for act in frame.acts],
+        "actions": [_action(act, turn.speaker) for act in frame.acts],
     }
     if turn.speaker == USER:
         made["state"] = {
@@ -256,11 +256,11 @@ def _called(lookup: Lookup) -> Json:
     }
 
 
-def _action(act: Act, speaker: str, domain: str) -> Json:
+def _action(act: Act, speaker: str) -> Json:
     name, slot, value = _SGD.get((speaker, act.act), act.act.upper()), act.slot, act.value
     if act.act == "inform" and slot == COUNT:
         name = "INFORM_COUNT"
-    if name == "INFORM_INTENT":
-        name, slot, value = ("INFORM", slot, value) if slot else (name, "intent", intent(domain, books=True))
+    if name == "AFFIRM_INTENT" and slot:
+        name = "INFORM"
     values = [value] if value else []
     return {"act": name, "slot": slot, "values": values, "canonical_values": values}

@@ -49,7 +49,7 @@ class Tally:
 
     def _state(self, before: State, state: State) -> State:
         self.user_turns += 1
-        self.turns.update(state)
+        self.turns.update(state.keys())
         for name, value in state.items():
             self.values.setdefault(name, set()).add(value)
             self.told[name] += before.get(name) != value

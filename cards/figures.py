@@ -56,7 +56,7 @@ def slots(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     kinds = [("share", "here", BLUE), ("reference", "reference", ORANGE)]
     shown = [kind for kind in kinds if all(kind[0] in row for row in rows)]
     width = 0.8 / len(shown)
-    with drawing(path, (0.16 + 0.16 * len(shown)) * max(len(rows), 2) + 1.2) as axes:
+    with drawing(path, (0.12 + 0.12 * len(shown)) * max(len(rows), 2) + 1.2) as axes:
         for place, (key, label, colour) in enumerate(shown):
             shares = [100 * row[key] for row in rows]
             lines = [row + (place - (len(shown) - 1) / 2) * width for row in range(len(rows))]

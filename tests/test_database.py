@@ -152,6 +152,7 @@ def test_a_broken_database_is_refused(tmp_path: Path, tables: Any, message: str)
         ({"area": "south|old harbour"}, [0]),
         ({"area": "dontcare", "parking": "free"}, [0, 2]),
         ({"area": "north", "bookday": "monday"}, [1, 2]),
+        ({"area": "north", "parking": ""}, [1, 2]),
         ({"entrancefee": "2 pounds"}, [1]),
         ({"phone": "1"}, []),
         ({"name": "the old anchor"}, [0]),

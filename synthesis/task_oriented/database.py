@@ -87,9 +87,9 @@ class Database:
         """The rows that hold, in the table's order.
 
         `constraints`: slot or property without its domain, to a value or several between bars, any of which will do.
-        Case does not matter, slots of bookings and "dontcare" are passed over. A time that no row has stands for
-        those near it, round the clock; a name that no row has for the one most like it. Raises UserError for a slot
-        that the domain does not have.
+        Case does not matter; slots of bookings, "dontcare" and "" are passed over. A name that no row has stands for
+        the one most like it. A time that no row has which holds otherwise stands for those from an hour before it to
+        three after, round the clock. Raises UserError for a slot that the domain does not have.
         """
         known = self._asked(domain, constraints)
         if domain in self.rides:
@@ -113,7 +113,7 @@ class Database:
                 has = ", ".join((*slots, *schema.properties))
                 raise UserError(f"lookup in {domain}: no slot or property {name!r}; it has {has}")
             values = tuple(each.lower() for each in split(value))
-            if DONTCARE not in values and not (name in slots and slots[name].booking):
+            if values and DONTCARE not in values and not (name in slots and slots[name].booking):
                 there = name in slots and "yes" in slots[name].values
                 asked[name] = tuple("yes" if there and each == "free" else each for each in values)
         return asked
@@ -138,8 +138,8 @@ def _holding(table: Table, slot: str, values: tuple[str, ...], named: bool) -> f
 def alike(name: str, names: Iterable[str]) -> str:
     """The name in `names` that `name` most likely means; "" where none is like it.
 
-    The longest that goes on as `name` does, or with which `name` goes on; else the one that shares the rarest words,
-    of which no more than `TOLD_APART` names may have each.
+    Of names that go on as `name` does, or with which it goes on, the one most like it; else the one that shares the
+    rarest words, leaving out those that more than `TOLD_APART` names have.
     """
     said, plain = _plain(name), {each: _plain(each) for each in sorted(names)}
     begun = [each for each, other in plain.items() if said and other and _begins(said, other)]

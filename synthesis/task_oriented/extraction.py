@@ -25,6 +25,9 @@ from synthesis.task_oriented.state import DONTCARE, SYSTEM, State, domain_of, sl
 class Rows(Protocol):
     """What is needed of a database."""
 
+    @property
+    def domains(self) -> Sequence[str]: ...
+
     def rows(self, domain: str) -> Sequence[Mapping[str, str]]: ...
 
     def names(self, domain: str) -> Sequence[str]: ...
@@ -88,8 +91,8 @@ _SAME = {
 
 _ACCEPTS = re.compile(
     r"\bbook|\breserv|\bi'll take\b|\blet's (?:go with|choose)\b|\bthat one\b|\bsounds (?:good|perfect|great)\b"
-    r"|\bworks for me\b|\b(?:will|would) (?:do|be perfect|be great)\b|\bperfect\b|\bgo ahead\b|\barrange\b|\byes,? (?:please|that)\b"
-    r"|\btable\b|\bget (?:me|us) (?:in|a room)\b|\bput it on\b|\bgo there\b|\bconfirm\b"
+    r"|\bworks for me\b|\b(?:will|would) (?:do|be perfect|be great)\b|\bperfect\b|\bgo ahead\b|\barrange\b"
+    r"|\byes,? (?:please|that)\b|\btable\b|\bget (?:me|us) (?:in|a room)\b|\bput it on\b|\bgo there\b|\bconfirm\b"
 )
 _REFUSES = re.compile(
     r"\banother\b|\bdifferent\b|\binstead\b|\bnot\b|\brecommend|\bsuggest|\bhow about\b|\bwhat about\b|^no\b"
@@ -109,7 +112,10 @@ class Rules:
     def __init__(self, ontology: Ontology, database: Rows) -> None:
         self._ontology = ontology
         self._names = {
-            each.name: {plain(name): name for name in database.names(each.name)} for each in ontology.domains
+            each.name: {
+                plain(name): name for name in (database.names(each.name) if each.name in database.domains else ())
+            }
+            for each in ontology.domains
         }
         self._name = {domain: re.compile(spotting.either(names)) for domain, names in self._names.items()}
         self._values = {slot.full: self._spellings(slot, database) for slot in ontology.slots.values()}
@@ -121,7 +127,7 @@ class Rules:
     def _spellings(self, slot: Slot, database: Rows) -> dict[str, str]:
         """What may stand for a value of the slot, to the value. Open slots take theirs from the table's column."""
         values: Iterable[str] = slot.values
-        if not slot.values and not slot.booking and slot.name not in {"name", *_TIMED}:
+        if not slot.values and slot.domain in database.domains and slot.name not in {"name", *_TIMED}:
             values = {row[slot.name] for row in database.rows(slot.domain) if row.get(slot.name)}
         kept = [
             value for value in sorted(values) if plain(value) not in {DONTCARE, *_YES, *_NO} and not value.isdigit()

@@ -366,5 +366,5 @@ def _singular(words: str) -> str:
 
 def _mended(text: str) -> str:
     """Without "a expensive" and "seafood food"."""
-    text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU])", r"\1n ", text)
+    text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU])(?!and\b)", r"\1n ", text)
     return re.sub(r"\b(\w*food) food\b", r"\1", text)
