@@ -68,6 +68,25 @@ def test_the_numbers_of_solid_rl_are_those_that_we_chose() -> None:
     assert args.per_device_train_batch_size * args.gradient_accumulation_steps == 32
 
 
+def test_the_numbers_of_luas_are_the_papers_as_far_as_it_tells() -> None:
+    for stage in (1, 2):
+        args, model = parsed(f"luas_stage{stage}")
+        assert (args.learning_rate, args.adam_beta1, args.adam_beta2) == (2e-5, 0.9, 0.999)
+        assert (args.lr_scheduler_type, args.get_warmup_steps(1000)) == ("cosine", 30)
+        assert (args.num_train_epochs, args.weight_decay, args.max_grad_norm) == (1, 0.0, 1.0)
+        assert (max(args.row_lengths), 8 * args.step_tokens * args.gradient_accumulation_steps) == (1536, 64 * 384)
+        assert not model.use_peft
+        assert model.model_name_or_path == (None, "meta-llama/Llama-2-7b-hf")[stage == 1]
+        assert (model.lora_r, model.lora_alpha, model.lora_target_modules) == (
+            32,
+            32,
+            ["q_proj", "k_proj", "v_proj", "o_proj"],
+        )
+    first, second = (parsed(f"luas_small_stage{stage}")[0] for stage in (1, 2))
+    assert first.matrix_rate > second.matrix_rate
+    assert first.learning_rate > second.learning_rate
+
+
 def test_flags_win_over_the_job() -> None:
     (args, model) = parsed("autoconv_teacher", "--learning_rate", "0.00001", "--use_peft", "false")
     assert (args.learning_rate, model.use_peft) == (1e-5, False)
