@@ -5,8 +5,8 @@ people's? How it is done is ours. In a real dialogue, exchanges about the domain
 a generated dialogue about this domain alone is put, without its greeting and closing; a real dialogue about nothing
 else is a generated one from end to end. States are made anew, turn by turn, out of what each turn that is there now
 tells: no slot of the domain comes from a real turn, and what was told about other domains in a turn that went is no
-longer known. Names, and values that point to what went, are bound to what was put in (see rebinding.py). Without --generated
-the domain goes and nothing is put in, to tell what it is worth at all.
+longer known. Names, and values that point to what went, are bound to what was put in (see rebinding.py).
+Without --generated the domain goes and nothing is put in, to tell what it is worth at all.
 """
 
 from __future__ import annotations
@@ -245,8 +245,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     about["generated"] = None if generated is None else _source(flags.generated, generated)
     about["sha256"] = digest(dump(to_json(each)) for each in made)
     write_json(flags.facts or flags.out.with_suffix(".facts.json"), about | facts)
+    what = "taken out" if generated is None else "replaced"
     print(
-        f"{flags.out}: {len(made)} dialogues, {domain} {'replaced' if generated else 'taken out'}; of {facts['turns']} user turns {facts['gone']} went "
+        f"{flags.out}: {len(made)} dialogues, {domain} {what}; of {facts['turns']} user turns {facts['gone']} went "
         f"and {facts['altered']} are altered: impact {facts['impact']:.1%}, with other histories "
         f"{facts['impact_with_history']:.1%}"
     )
