@@ -126,7 +126,8 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         counted = "; ".join(f"{what}: {number:,}" for what, number in facts["counted"].items())
         yield (
             f"{NAMES[name].capitalize()} (first seed): of {facts['turns']:,} user turns {facts['gone']:,} went, "
-            f"{facts['altered']:,} others have another text or state: {100 * facts['impact']:.1f} % in all. {counted}.\n"
+            f"{facts['altered']:,} others have another text or state: {100 * facts['impact']:.1f} % in all. "
+            f"{counted}.\n"
         )
     yield (
         telling.scored(results.scorers) + " Both measure the same predictions, and their numbers cannot be compared.\n"
