@@ -8,6 +8,7 @@ none, the slot goes.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -73,7 +74,7 @@ class Rebinding:
         if self.names_it(text):
             self.counted["turns that name the old venue" + (", renamed" if self.name else ", left as they are")] += 1
             for name in sorted(self.names, key=len, reverse=True) if self.name else ():
-                text = _pattern(name).sub(lambda _: self.name, text)
+                text = _pattern(name).sub(self._put, text)
         acts = [act for act in map(parse, turn.acts) if act.domain != self.domain]
         acts = [replace(act, value=self._renamed(act.value) or act.value) for act in acts]
         lookup = turn.lookup if turn.lookup is None or turn.lookup.domain != self.domain else None
@@ -110,6 +111,10 @@ class Rebinding:
         alike = [name for name, old in self.old.items() if old == value and _kind(name) == _kind(slot)]
         return alike[0] if alike else None
 
+    def _put(self, found: re.Match[str]) -> str:
+        """The new name where the old one stood, with one "the" at most."""
+        return self.name if self.name.startswith("the ") else (found["the"] or "") + self.name
+
     def _renamed(self, value: str) -> str:
         return self.name if value and plain(value) in self.names else ""
 
@@ -134,6 +139,8 @@ def _kind(slot: str) -> str:
     return "time" if name in _TIMES else name
 
 
+@functools.cache
 def _pattern(name: str) -> re.Pattern[str]:
-    """Finds a plainly written name in a text, whatever marks stand between its words."""
-    return re.compile(r"\b" + r"\W+".join(map(re.escape, name.split())) + r"\b", re.IGNORECASE)
+    """Finds a plainly written name in a text, whatever stands between its words; `the` is an article before it."""
+    words = r"\W+".join(map(re.escape, name.split()))
+    return re.compile(rf"\b(?P<the>the\s+)?{words}\b", re.IGNORECASE)

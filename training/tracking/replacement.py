@@ -25,6 +25,7 @@ from synthesis.errors import UserError
 from synthesis.flag_types import whole
 from synthesis.storage import dump, write_json, write_jsonl
 from synthesis.task_oriented import ontology
+from synthesis.task_oriented.acts import parse
 from synthesis.task_oriented.corpora.reading import read
 from synthesis.task_oriented.state import USER, State, domain_of, slot_name
 from synthesis.task_oriented.state_form import changed
@@ -106,7 +107,7 @@ class Replacement:
             return real
         gone = [part.about(self.domain) for part in parts]
         if not any(gone):
-            self.counted["real dialogues cleaned of the domain's slots alone"] += 1
+            self.counted["real dialogues cleaned of the domain's slots and acts alone"] += 1
             return self._made(real, None, self._turns(real, parts, gone, ()))
         if all(out or part.general for part, out in zip(parts, gone, strict=True)):
             return self._whole(real, parts)
@@ -118,7 +119,8 @@ class Replacement:
         return self._made(real, generated, self._turns(real, parts, gone, put))
 
     def _touched(self, turn: Turn) -> bool:
-        return turn.domain == self.domain or any(domain_of(name) == self.domain for name in turn.state or ())
+        slots = [domain_of(name) for name in turn.state or ()]
+        return self.domain in (turn.domain, *slots, *(parse(act).domain for act in turn.acts))
 
     def _whole(self, real: Dialogue, parts: Sequence[Exchange]) -> Dialogue | None:
         self.counted[f"real dialogues {'replaced from end to end' if self.pool else 'left out'}"] += 1
