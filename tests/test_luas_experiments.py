@@ -152,8 +152,8 @@ def test_the_report_tells_the_numbers_and_whose_they_are(tmp_path: Path) -> None
     assert "**No dialogue of people is in this.**" in text
     assert "| 8 | real dialogues alone | 50.0 ± 23.6 | 0.0 to 75.0 | 50.0 ± 23.6 | 33.3 ± 0.0 |" in text
     assert "| – | nothing learned: empty states | 0.0 | 0.0 to 0.0 | 0.0 | 0.0 |" in text
-    assert "8 (40 examples, 3 epochs), 20 (100 examples, 1 epochs)" in text
-    assert "after 15 dialogues (70 examples, 1 epochs)" in text
+    assert "8 (40 examples, 3 epochs), 20 (100 examples, 1 epoch)" in text
+    assert "after 15 dialogues (70 examples, 1 epoch)" in text
     assert "- 20 real dialogues: +33.3 points of joint goal accuracy by trade_exact, " in text
     assert "took 12 minutes of one thread: training 12" in text
     human = PLAN | {"human": "/data/multiwoz/val.json.zip", "quick": True, "seeds": [0]}

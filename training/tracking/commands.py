@@ -65,7 +65,7 @@ class Commands:
         return Step(name, (
             "training.sft", "--config", "training/luas_small_stage2.yaml", "--model_name_or_path", start,
             "--train_data", str(rows), "--output_dir", str(model), "--seed", str(seed), "--num_train_epochs",
-            str(epochs), "--row_lengths", "256", str(LONGEST), "--step_tokens", "2048", "--eval_strategy", "no",
+            str(epochs), "--step_tokens", "2048", "--eval_strategy", "no",
             "--early_stopping_patience", "0", "--save_strategy", "no",
         ))  # fmt: skip
 

@@ -84,15 +84,15 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
     dialogues, turns = results.test
     kept, lost, examples = results.wrote
     learned = ", ".join(
-        f"{n} ({examples:,} examples, {epochs} epochs)"
+        f"{n} ({examples:,} examples, {telling.epochs(epochs)})"
         for (n, examples), epochs in zip(results.learned.items(), plan["epochs"], strict=True)
     )
     yield (
         f"{dialogues} dialogues with {turns:,} user turns are the test. Of the others a tracker learned {learned}; "
         "the last is all. It learned these alone, or after "
-        f"{kept} dialogues ({examples:,} examples, {plan['generated_epochs']} epochs) that `synthesis luas --preset "
-        f"laptop --goals db` had generated from schema and database; {lost} more were dropped. The second stage has "
-        "the same settings in both cases (`training/luas_small_stage2.yaml` with `--step_tokens 2048` and no "
+        f"{kept} dialogues ({examples:,} examples, {telling.epochs(plan['generated_epochs'])}) that `synthesis luas "
+        f"--preset laptop --goals db` had generated from schema and database; {lost} more were dropped. The second "
+        "stage has the same settings in both cases (`training/luas_small_stage2.yaml` with `--step_tokens 2048` and no "
         f"stopping), so models differ in where they start. The student is {telling.student(plan)}. Seeds: "
         f"{', '.join(map(str, plan['seeds']))}; a seed draws the real dialogues and orders the training, the "
         "generated dialogues are the same for all.\n"

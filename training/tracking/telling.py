@@ -93,6 +93,11 @@ def student(plan: Mapping[str, Any]) -> str:
     return "a model of 1.3M parameters with random weights"
 
 
+def epochs(count: int) -> str:
+    """How often examples were read, in words."""
+    return f"{count} epoch" + ("s" if count != 1 else "")
+
+
 def costs(seconds: Mapping[str, float]) -> str:
     """How long it took, by kind of step."""
     told = ", ".join(f"{KINDS.get(kind, kind)} {spent / 60:.0f}" for kind, spent in seconds.items())
