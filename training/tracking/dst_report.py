@@ -92,8 +92,8 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         "the last is all. It learned these alone, or after "
         f"{kept} dialogues ({examples:,} examples, {telling.epochs(plan['generated_epochs'])}) that `synthesis luas "
         f"--preset laptop --goals db` had generated from schema and database; {lost} more were dropped. The second "
-        "stage has the same settings in both cases (`training/luas_small_stage2.yaml` with `--step_tokens 2048` and no "
-        f"stopping), so models differ in where they start. The student is {telling.student(plan)}. Seeds: "
+        "stage has the same settings in both cases (`training/luas_small_stage2.yaml` with `--step_tokens 2048` and "
+        f"no stopping), so models differ in where they start. The student is {telling.student(plan)}. Seeds: "
         f"{', '.join(map(str, plan['seeds']))}; a seed draws the real dialogues and orders the training, the "
         "generated dialogues are the same for all.\n"
     )

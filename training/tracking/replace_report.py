@@ -118,7 +118,8 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         f"{told[REAL]} as they are; {told[REPLACED]} with {results.domain} replaced by dialogues that `synthesis luas "
         f"--preset laptop --goals db --domains {results.domain}` generated from schema and database; {told[REMOVED]} "
         f"with {results.domain} taken out and nothing put in. Every tracker learned for "
-        f"{telling.epochs(plan['epochs'])}, with `training/luas_small_stage2.yaml`, `--step_tokens 2048` and no stopping. The student is "
+        f"{telling.epochs(plan['epochs'])}, with "
+        "`training/luas_small_stage2.yaml`, `--step_tokens 2048` and no stopping. The student is "
         f"{telling.student(plan)}. Seeds: {', '.join(map(str, plan['seeds']))}; a seed orders the training and draws "
         "which generated dialogue goes where.\n"
     )
