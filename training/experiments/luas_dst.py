@@ -38,14 +38,19 @@ class Size:
 
     `epochs`: over n real dialogues, for each of `real` and for all of them; smaller sets are read more often.
     `most`: all is at most so many. `test`: dialogues. `standins`: in place of people's, where these lack.
+
+    What it costs on MultiWOZ 2.1's validation split, at 2,400 tokens a second and thread, which the shipped model
+    reads in training: an example has 166 tokens, n dialogues have 7.4 n examples. Two conditions and three seeds of 50,
+    100, 200 and 899 dialogues, so often, are 13.5 million tokens, the first stages 1.2 million: 100 minutes of one
+    thread. With 27 predictions, 300 generated dialogues and 120 processes it is about 150, on two cores 75 minutes.
     """
 
     real: tuple[int, ...] = (50, 100, 200)
-    epochs: tuple[int, ...] = (6, 4, 3, 1)
+    epochs: tuple[int, ...] = (4, 3, 2, 1)
     seeds: tuple[int, ...] = (0, 1, 2)
     most: int | None = None
     test: int = 100
-    generated: int = 400
+    generated: int = 300
     generated_epochs: int = 1
     standins: int = 400
 
@@ -163,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The whole experiment and its report. Raises Failure when a step fails."""
     flags = parser().parse_args(argv)
     size = QUICK if flags.quick else Size()
-    size = dataclasses.replace(size, generated=flags.dialogues or size.generated)
+    size = dataclasses.replace(size, generated=flags.dialogues or size.generated, most=flags.most or size.most)
     plan = planned(flags, size)
     claim(flags.out, plan)
     source = human(flags.human, flags.out, flags.ontology, size.standins)

@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The whole experiment and its report. Raises Failure when a step fails."""
     flags = parser().parse_args(argv)
     size = QUICK if flags.quick else Size()
-    size = dataclasses.replace(size, generated=flags.dialogues or size.generated)
+    size = dataclasses.replace(size, generated=flags.dialogues or size.generated, most=flags.most or size.most)
     schema = ontology.read(flags.ontology)
     domain = schema.domain(flags.domain).name
     plan = planned(flags, size)

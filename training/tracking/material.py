@@ -44,6 +44,12 @@ def add_flags(made: argparse.ArgumentParser, name: str) -> None:
         help="what learns: the shipped model of 5.9M parameters, or one of 1.3M without any training (default: "
         "embedded)")  # fmt: skip
     add("--dialogues", type=positive, metavar="N", help="generated dialogues to ask for (default: as the size is)")
+    add(
+        "--most",
+        type=positive,
+        metavar="N",
+        help="learn no more than N real dialogues, for want of time (default: all)",
+    )
     add("--grammar", action="store_true", help="replies are held to the ontology's slots and closed lists")
     add("--jobs", type=positive, default=2, metavar="N", help="commands at a time, a thread each (default: 2)")
     add("--out", type=Path, default=Path("runs") / name, metavar="DIR", help=f"default: runs/{name}")
