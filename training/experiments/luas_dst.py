@@ -1,10 +1,10 @@
 """luas-dst: what are generated dialogues worth to a state tracker, by how many real ones it learns after them?
 
 Dialogues of people are parted by id into a test and the rest. A tracker learns n of the rest alone, or first what
-recipe luas generated from the same schema and database, goals included, without a look at them. Both learn their real
-dialogues in the same way and are asked about the test, by their own states; so is the tracker that learned nothing
-real, and beside them stand the empty state and the rules that check the recipe's dialogues. Every step is a public
-command in a process of its own, and what is done is not done again: the same command goes on after a kill.
+recipe luas generated from the same schema and database, goals included, without a look at them. Both read their real
+dialogues as often and are asked about the test, by their own states; so is the tracker that learned nothing real, and
+beside them stand the empty state and the rules that check the recipe's dialogues. Every step is a public command in a
+process of its own, and what is done is not done again: the same command goes on after a kill.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Cells:
         folder = self.folder(0, seed)
         model, begin = folder / f"model-{GENERATED}", start(self.student, seed, self.out)
         epochs = self.size.generated_epochs
-        yield self.commands.train(f"train-{GENERATED}", begin, self.out / "generated.jsonl", model, epochs, seed)
+        yield self.commands.train(f"train-{GENERATED}", 1, begin, self.out / "generated.jsonl", model, epochs, seed)
         yield from self.commands.predict(GENERATED, model, folder)
 
     def _second(self, condition: str, n: int, seed: int, begin: str) -> Iterator[Step]:
@@ -110,7 +110,8 @@ class Cells:
         epochs = dict(zip(self.n, self.size.epochs, strict=True))[n]
         if condition == REAL:
             yield self.commands.examples("examples-real", self.data.learned(n, seed), rows)
-        yield self.commands.train(f"train-{condition}", begin, rows, model, epochs, seed)
+        stage = 1 if condition == REAL else 2
+        yield self.commands.train(f"train-{condition}", stage, begin, rows, model, epochs, seed)
         yield from self.commands.predict(condition, model, folder)
 
     @property

@@ -78,7 +78,7 @@ class Cells:
             dialogues = made
         yield self.commands.examples("examples", dialogues, rows)
         begin, model = start(self.student, seed, self.out), folder / "model"
-        yield self.commands.train("train", begin, rows, model, self.size.epochs, seed)
+        yield self.commands.train("train", 1, begin, rows, model, self.size.epochs, seed)
         yield from self.commands.predict(condition, model, folder)
 
     def _replaced(self, condition: str, real: Path, made: Path, seed: int) -> Step:

@@ -18,6 +18,9 @@ TURNS = 2
 LONGEST = 512
 """Tokens of an example: one of two turns and a full state has up to about 330 (measured on MultiWOZ 2.1)."""
 
+STEP = 1024
+"""Tokens of a batch: small ones, for 50 dialogues are 60,000 tokens."""
+
 REPLY = 100
 """Tokens of a change, at most: one turn has up to about 60."""
 
@@ -57,15 +60,15 @@ class Commands:
         where = ("--ontology", str(self.ontology), "--out", str(rows))
         return Step(name, ("training.tracking.examples", str(source), *where, *SHAPE, *fit))
 
-    def train(self, name: str, start: str, rows: Path, model: Path, epochs: int, seed: int) -> Step:
-        """One stage. All stages have the same settings: what sets models apart is where they start and what they read.
+    def train(self, name: str, stage: int, start: str, rows: Path, model: Path, epochs: int, seed: int) -> Step:
+        """A model's first training (`stage` 1), on generated or real dialogues, or its second, at lower rates.
 
         No early stopping: dialogues put aside to stop by would be real ones that the smallest sizes do not have.
         """
         return Step(name, (
-            "training.sft", "--config", "training/luas_small_stage2.yaml", "--model_name_or_path", start,
+            "training.sft", "--config", f"training/luas_small_stage{stage}.yaml", "--model_name_or_path", start,
             "--train_data", str(rows), "--output_dir", str(model), "--seed", str(seed), "--num_train_epochs",
-            str(epochs), "--step_tokens", "2048", "--eval_strategy", "no",
+            str(epochs), "--step_tokens", str(STEP), "--eval_strategy", "no",
             "--early_stopping_patience", "0", "--save_strategy", "no",
         ))  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 from cards.figures import BLUE, GREY, INK, ORANGE, SKY, drawing
 from synthesis.storage import replacing
 from training.tracking import telling
+from training.tracking.commands import STEP
 from training.tracking.results import Gap, Gold, Outcome, Place, gap, one, outcomes, read_json, rows, size, spent
 
 REAL, BOTH, GENERATED, EMPTY, RULES = "real", "both", "generated", "empty", "rules"
@@ -91,9 +92,10 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         f"{dialogues} dialogues with {turns:,} user turns are the test. Of the others a tracker learned {learned}; "
         "the last is all. It learned these alone, or after "
         f"{kept} dialogues ({examples:,} examples, {telling.epochs(plan['generated_epochs'])}) that `synthesis luas "
-        f"--preset laptop --goals db` had generated from schema and database; {lost} more were dropped. The second "
-        "stage has the same settings in both cases (`training/luas_small_stage2.yaml` with `--step_tokens 2048` and "
-        f"no stopping), so models differ in where they start. The student is {telling.student(plan)}. Seeds: "
+        f"--preset laptop --goals db` had generated from schema and database; {lost} more were dropped. What "
+        "starts with what ships or with random weights is trained with the rates of "
+        "`training/luas_small_stage1.yaml`, what has learned generated dialogues then with the lower ones of "
+        f"`training/luas_small_stage2.yaml`, both with `--step_tokens {STEP}` and no stopping. The student is {telling.student(plan)}. Seeds: "
         f"{', '.join(map(str, plan['seeds']))}; a seed draws the real dialogues and orders the training, the "
         "generated dialogues are the same for all.\n"
     )

@@ -12,6 +12,7 @@ from cards.figures import BLUE, GREY, ORANGE, drawing
 from synthesis.storage import replacing
 from synthesis.task_oriented.state import domain_of
 from training.tracking import telling
+from training.tracking.commands import STEP
 from training.tracking.results import (
     Gap,
     Gold,
@@ -119,7 +120,7 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         f"--preset laptop --goals db --domains {results.domain}` generated from schema and database; {told[REMOVED]} "
         f"with {results.domain} taken out and nothing put in. Every tracker learned for "
         f"{telling.epochs(plan['epochs'])}, with "
-        "`training/luas_small_stage2.yaml`, `--step_tokens 2048` and no stopping. The student is "
+        f"`training/luas_small_stage1.yaml`, `--step_tokens {STEP}` and no stopping. The student is "
         f"{telling.student(plan)}. Seeds: {', '.join(map(str, plan['seeds']))}; a seed orders the training and draws "
         "which generated dialogue goes where.\n"
     )
