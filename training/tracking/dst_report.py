@@ -95,7 +95,8 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         f"--preset laptop --goals db` had generated from schema and database; {lost} more were dropped. What "
         "starts with what ships or with random weights is trained with the rates of "
         "`training/luas_small_stage1.yaml`, what has learned generated dialogues then with the lower ones of "
-        f"`training/luas_small_stage2.yaml`, both with `--step_tokens {STEP}` and no stopping. The student is {telling.student(plan)}. Seeds: "
+        f"`training/luas_small_stage2.yaml`, both with `--step_tokens {STEP}` and no "
+        f"stopping. The student is {telling.student(plan)}. Seeds: "
         f"{', '.join(map(str, plan['seeds']))}; a seed draws the real dialogues and orders the training, the "
         "generated dialogues are the same for all.\n"
     )
