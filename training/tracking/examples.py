@@ -39,17 +39,19 @@ Row = dict[str, Any]
 class Examples:
     """Makes rows out of dialogues, and counts what it had to cut or leave out.
 
-    `count`: tokens of a text, None to cut nothing; `longest`: tokens of prompt, target and the end, at most.
+    `count`: tokens of a text, None to cut nothing; `longest`: tokens of prompt, target and the end, at most;
+    `last`: turns of the dialogue in a prompt, at most; None: all.
     """
 
     form: Form
     count: Count | None = None
     longest: int = LONGEST
+    last: int | None = None
     counted: Counter[str] = field(default_factory=Counter)
 
     def rows(self, dialogue: Dialogue, source: str) -> Iterator[Row]:
         """A row for each turn of the user; none for one whose last word does not fit beside its target."""
-        for turn in asked(dialogue, self.form.ontology):
+        for turn in asked(dialogue, self.form.ontology, self.last):
             target = self.form.target(turn.before, turn.after)
             prompt = self._prompt(turn, target)
             if prompt is not None:
@@ -82,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     add("--schema", action="store_true", help="slots, what they mean and their values stand in the prompt")
     add("--tokenizer", metavar="M", help="folder or Hub id whose tokens --max-length counts; without: nothing is cut")
     add("--max-length", type=positive, metavar="N", help=f"tokens of prompt, target and end (default: {LONGEST})")
+    add("--turns", type=positive, metavar="N", help="the last N turns in a prompt, not all (for a delta form)")
     add("--dialogues", type=positive, metavar="N", help="so many, by --seed: 50 are among the 100 of the same seed")
     add("--seed", type=whole, default=0, metavar="S", help="of that choice (default: 0)")
     add("--held-out", type=share, default=0.0, metavar="X", help="share of the dialogues to put aside for --eval-out")
@@ -99,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     dialogues = read(flags.source)
     _worth_it(dialogues, form, flags)
     parts = parted(dialogues, flags.held_out, flags.test, flags.dialogues, flags.seed)
-    make = Examples(form, token_count(flags.tokenizer, 0) if flags.tokenizer else None, flags.max_length or LONGEST)
+    count = token_count(flags.tokenizer, 0) if flags.tokenizer else None
+    make = Examples(form, count, flags.max_length or LONGEST, flags.turns)
     source = named(flags.source)
     learned = [row for dialogue in parts.learned for row in make.rows(dialogue, source)]
     aside = [row for dialogue in parts.held_out for row in make.rows(dialogue, source)]
@@ -115,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = {"source": source, "dialogues": len(parts.learned), "examples": len(learned)}
     facts = {
         "data": [data | {"sha256": digest(map(dump, learned))}],
-        **{"form": flags.form, "schema": flags.schema, "seed": flags.seed},
+        **{"form": flags.form, "schema": flags.schema, "turns": flags.turns, "seed": flags.seed},
         **{"held_out": len(parts.held_out), "test": len(parts.test)},
         "counted": +make.counted,
         "slots_left_out": strange,

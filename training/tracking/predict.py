@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="FILE", help="JSONL to write")
     add("--form", choices=FORMS, default=FORMS[0], help="what the model learned (default: cumulative)")
     add("--schema", action="store_true", help="slots and their values stand in the prompt")
+    add("--turns", type=positive, metavar="N", help="the last N turns in a prompt, as in the examples (default: all)")
     add("--grammar", action="store_true", help="the reply is held to the ontology (needs a TGI server or --model)")
     add("--max-new-tokens", type=positive, default=500, metavar="N", help="tokens of a reply (default: 500)")
     add(
@@ -100,7 +101,8 @@ async def _predicted(flags: argparse.Namespace, dialogues: Sequence[Dialogue]) -
             )
         fits = _fits(flags, longest - flags.max_new_tokens)
         account = Account(engine)
-        written = await Tracker(account, form, flags.max_new_tokens, flags.grammar, fits).states(dialogues)
+        tracker = Tracker(account, form, flags.max_new_tokens, flags.grammar, fits, flags.turns)
+        written = await tracker.states(dialogues)
     used = {"requests": 0, "tokens_in": 0, "tokens_out": 0}
     for stage in account.stages():
         used = {name: number + getattr(stage, name) for name, number in used.items()}
@@ -162,7 +164,7 @@ def _facts(flags: argparse.Namespace, dialogues: Sequence[Dialogue], written: Se
             "turns": len(written),
             "sha256": digest(dump(to_json(dialogue)) for dialogue in dialogues),
         },
-        **{"form": flags.form, "schema": flags.schema, "grammar": flags.grammar},
+        **{"form": flags.form, "schema": flags.schema, "turns": flags.turns, "grammar": flags.grammar},
         **{"decoding": "greedy", "max_new_tokens": flags.max_new_tokens},
         "invalid": dict(Counter(one.invalid for one in written if one.invalid)),
         "histories_cut": sum(bool(one.turns_cut) for one in written),

@@ -16,7 +16,7 @@ FORMS = ("cumulative", "delta")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A turn of the user at which a tracker is asked: its place, all turns up to it, the states around it."""
+    """A turn of the user at which a tracker is asked: its place, the turns up to it, the states around it."""
 
     dialogue: str
     number: int
@@ -39,12 +39,16 @@ def form_of(name: str, ontology: Path, schema: bool) -> Form:
     return Form(read(ontology), schema, name == "delta")
 
 
-def asked(dialogue: Dialogue, ontology: Ontology | None) -> Iterator[Asked]:
-    """Every turn of the user, with the states as far as the ontology knows their slots."""
+def asked(dialogue: Dialogue, ontology: Ontology | None, last: int | None = None) -> Iterator[Asked]:
+    """Every turn of the user, with the states as far as the ontology knows their slots.
+
+    `last`: with so many turns, its own among them, and not with all from the first.
+    """
     before: State = {}
     for number, state in tracked(dialogue):
         after = known(state, ontology)
-        yield Asked(dialogue.id, number, dialogue.turns[: number + 1], before, after)
+        first = max(0, number + 1 - last) if last else 0
+        yield Asked(dialogue.id, number, dialogue.turns[first : number + 1], before, after)
         before = after
 
 

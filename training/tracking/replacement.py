@@ -6,6 +6,7 @@ a generated dialogue about this domain alone is put, without its greeting and cl
 else is a generated one from end to end. States are made anew, turn by turn, out of what each turn that is there now
 tells: no slot of the domain comes from a real turn, and what was told about other domains in a turn that went is no
 longer known. Names, and values that point to what went, are bound to what was put in (see rebinding.py).
+Without --generated the domain goes and nothing is put in, to tell what it is worth at all.
 """
 
 from __future__ import annotations
@@ -84,15 +85,21 @@ class Impact:
 
 @dataclass(slots=True)
 class Replacement:
-    """Takes `domain` out of real dialogues and puts generated ones in; counts everything it did."""
+    """Takes `domain` out of real dialogues and puts generated ones in; counts everything it did.
+
+    Without a `pool` nothing is put in.
+    """
 
     domain: str
-    pool: Pool
+    pool: Pool | None
     impact: Impact = field(default_factory=Impact)
     counted: Counter[str] = field(default_factory=Counter)
 
-    def dialogue(self, real: Dialogue) -> Dialogue:
-        """The dialogue with the domain's exchanges replaced; as it is, where it has nothing of the domain."""
+    def dialogue(self, real: Dialogue) -> Dialogue | None:
+        """The dialogue with the domain's exchanges replaced; as it is, where it has nothing of the domain.
+
+        None where it has nothing else and nothing is put in.
+        """
         parts = exchanges(real)
         self.impact.turns += sum(part.users for part in parts)
         if not any(self._touched(turn) for turn in real.turns):
@@ -104,20 +111,22 @@ class Replacement:
             return self._made(real, None, self._turns(real, parts, gone, ()))
         if all(out or part.general for part, out in zip(parts, gone, strict=True)):
             return self._whole(real, parts)
-        self.counted["real dialogues with a segment replaced"] += 1
+        self.counted[f"real dialogues with a segment {'replaced' if self.pool else 'taken out'}"] += 1
         segments = sum(out and not before for out, before in zip(gone, [False, *gone], strict=False))
         self.counted["later segments of the same dialogue, gone"] += segments - 1
-        generated = self.pool.take(self._wants_name(real, parts, gone))
-        put = core(exchanges(generated))
+        generated = self.pool.take(self._wants_name(real, parts, gone)) if self.pool else None
+        put = core(exchanges(generated)) if generated else ()
         return self._made(real, generated, self._turns(real, parts, gone, put))
 
     def _touched(self, turn: Turn) -> bool:
         slots = [domain_of(name) for name in turn.state or ()]
         return self.domain in (turn.domain, *slots, *(parse(act).domain for act in turn.acts))
 
-    def _whole(self, real: Dialogue, parts: Sequence[Exchange]) -> Dialogue:
-        self.counted["real dialogues replaced from end to end"] += 1
+    def _whole(self, real: Dialogue, parts: Sequence[Exchange]) -> Dialogue | None:
+        self.counted[f"real dialogues {'replaced from end to end' if self.pool else 'left out'}"] += 1
         self.impact.gone += sum(part.users for part in parts)
+        if self.pool is None:
+            return None
         generated = self.pool.take(False)
         return self._made(real, generated, generated.turns)
 
@@ -177,30 +186,41 @@ class Replacement:
 
 
 def replaced(
-    real: Sequence[Dialogue], generated: Sequence[Dialogue], domain: str, seed: int
+    real: Sequence[Dialogue], generated: Sequence[Dialogue] | None, domain: str, seed: int
 ) -> tuple[list[Dialogue], dict[str, Any]]:
     """The real dialogues with `domain` replaced, and how many turns that changed and what else was done.
 
-    Raises UserError where no generated dialogue is about this domain alone with something besides greetings, and
-    where no real one has it.
+    Where `generated` is None the domain is taken out and nothing put in. Raises UserError where no generated dialogue
+    is about this domain alone with something besides greetings, and where no real one has it.
     """
-    single = [each for each in generated if alone(each, domain)]
-    usable = [each for each in single if core(exchanges(each))]
+    usable = None if generated is None else _usable(generated, domain)
+    work = Replacement(domain, None if usable is None else Pool(usable, domain, seed))
+    found = [(each, work.dialogue(each)) for each in real]
+    if all(new is old for old, new in found):
+        raise UserError(f"--domain {domain}: none of {len(real)} real dialogues has anything about it")
+    made = [new for _, new in found if new is not None]
+    if not made:
+        raise UserError(f"--domain {domain}: all {len(real)} real dialogues are about nothing else; nothing is left")
+    if generated is not None and usable is not None and work.pool is not None:
+        used = work.pool.used
+        single = sum(alone(each, domain) for each in generated)
+        work.counted["generated dialogues of other or several domains, not used"] = len(generated) - single
+        work.counted["generated dialogues of nothing but greetings, not used"] = single - len(usable)
+        work.counted["generated dialogues that nobody needed, not used"] = len(usable) - len(used)
+        work.counted["generated dialogues put in"] = len(used)
+        work.counted["of these times that one came again"] = used.total() - len(used)
+    return made, {**work.impact.to_json(), "counted": +work.counted}
+
+
+def _usable(generated: Sequence[Dialogue], domain: str) -> list[Dialogue]:
+    """Those about this domain alone, with more than greetings. Raises UserError where there is none."""
+    usable = [each for each in generated if alone(each, domain) and core(exchanges(each))]
     if not usable:
         raise UserError(
             f"--domain {domain}: none of {len(generated)} generated dialogues is about {domain} and nothing else; "
             "generate some of this domain alone"
         )
-    work = Replacement(domain, Pool(usable, domain, seed))
-    made = [work.dialogue(each) for each in real]
-    if not work.pool.used and not any(new is not old for new, old in zip(made, real, strict=True)):
-        raise UserError(f"--domain {domain}: none of {len(real)} real dialogues has anything about it")
-    work.counted["generated dialogues of other or several domains, not used"] = len(generated) - len(single)
-    work.counted["generated dialogues of nothing but greetings, not used"] = len(single) - len(usable)
-    work.counted["generated dialogues that nobody needed, not used"] = len(usable) - len(work.pool.used)
-    work.counted["generated dialogues put in"] = len(work.pool.used)
-    work.counted["of these times that one came again"] = work.pool.used.total() - len(work.pool.used)
-    return made, {**work.impact.to_json(), "counted": +work.counted}
+    return usable
 
 
 def parser() -> argparse.ArgumentParser:
@@ -208,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("python -m training.tracking.replacement", description=__doc__, allow_abbrev=False)
     add = made.add_argument
     add("--real", required=True, metavar="SOURCE", help="dialogues of people: corpus, run folder, file or dataset")
-    add("--generated", required=True, metavar="SOURCE", help="dialogues that were made; those of the domain alone")
+    add("--generated", metavar="SOURCE", help="dialogues that were made, those of the domain alone (default: none)")
     add("--domain", required=True, metavar="D", help="which domain to replace, such as hotel")
     add("--ontology", type=Path, required=True, metavar="DIR", help="folder with schema.json, which has the domain")
     add("--out", type=Path, required=True, metavar="FILE", help="JSONL of dialogues to write")
@@ -220,14 +240,16 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     flags = parser().parse_args(argv)
     domain = ontology.read(flags.ontology).domain(flags.domain).name
-    real, generated = read(flags.real), read(flags.generated)
+    real, generated = read(flags.real), read(flags.generated) if flags.generated else None
     made, facts = replaced(real, generated, domain, flags.seed)
     write_jsonl(flags.out, map(to_json, made))
     about = {"domain": domain, "seed": flags.seed, "real": _source(flags.real, real)}
-    about |= {"generated": _source(flags.generated, generated), "sha256": digest(dump(to_json(each)) for each in made)}
+    about["generated"] = None if generated is None else _source(flags.generated, generated)
+    about["sha256"] = digest(dump(to_json(each)) for each in made)
     write_json(flags.facts or flags.out.with_suffix(".facts.json"), about | facts)
+    what = "taken out" if generated is None else "replaced"
     print(
-        f"{flags.out}: {len(made)} dialogues, {domain} replaced; of {facts['turns']} user turns {facts['gone']} went "
+        f"{flags.out}: {len(made)} dialogues, {domain} {what}; of {facts['turns']} user turns {facts['gone']} went "
         f"and {facts['altered']} are altered: impact {facts['impact']:.1%}, with other histories "
         f"{facts['impact_with_history']:.1%}"
     )

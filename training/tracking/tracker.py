@@ -45,13 +45,17 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Tracker:
-    """Whom to ask, and how. `fits`: whether a prompt of that text leaves room for the reply of `length` tokens."""
+    """Whom to ask, and how. `fits`: whether a prompt of that text leaves room for the reply of `length` tokens.
+
+    `last`: turns of the dialogue in a prompt, at most; None: all.
+    """
 
     engine: Engine
     form: Form
     length: int
     grammar: bool = False
     fits: Callable[[str], bool] = lambda text: True
+    last: int | None = None
 
     async def states(self, dialogues: Sequence[Dialogue]) -> list[Written]:
         """The states of all dialogues, in their order; the dialogues are asked about side by side."""
@@ -59,7 +63,7 @@ class Tracker:
         return [written for part in each for written in part]
 
     async def _dialogue(self, dialogue: Dialogue) -> list[Written]:
-        turns = list(asked(dialogue, self.form.ontology))
+        turns = list(asked(dialogue, self.form.ontology, self.last))
         if not self.form.delta:
             return await together(self._turn(turn, {}) for turn in turns)
         made: list[Written] = []
