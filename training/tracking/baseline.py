@@ -17,7 +17,7 @@ from synthesis.storage import write_jsonl
 from synthesis.task_oriented import ontology
 from synthesis.task_oriented.corpora.reading import read
 from synthesis.task_oriented.database import Database
-from synthesis.task_oriented.extraction import Rules
+from synthesis.task_oriented.speech.extraction import Rules
 from synthesis.task_oriented.state import State, tracked
 from training.command import told
 from training.tracking.states import to_row
