@@ -13,6 +13,7 @@ from builders.dialogues import RECIPES, Column, DialogueBuilder, DialogueConfig,
 from builders.state_forms import multiwoz, multiwoz_acts, services, sgd
 from synthesis.dialogue import Dialogue, Lookup, Turn, messages
 from synthesis.errors import BuildError, UserError
+from synthesis.storage import dump
 from synthesis.task_oriented import flat, goals
 from synthesis.task_oriented.corpora import reading
 from synthesis.task_oriented.ontology import read
@@ -234,6 +235,11 @@ def _shown(lookup: Lookup) -> str:
     return f"[{lookup.domain}: {lookup.count} found{''.join(f'; {row}' for row in rows)}]"
 
 
+def family(dialogue: Dialogue) -> str:
+    """What never lies in two splits: a goal, of which several dialogues may come; whoever has it."""
+    return dump((dialogue.goal or {}).get("domains", dialogue.id))
+
+
 # ---- the dataset ----------------------------------------------------------------------------------------------------
 
 
@@ -299,12 +305,17 @@ class Luas(DialogueBuilder):
 
     def licensed(self, fields: Mapping[str, Any]) -> tuple[str, str]:
         """`license` for the town that comes with Parley; what is others' has a licence of its own."""
-        if "ontology" in shipped(fields) and fields.get("goals") != "corpus":
+        given = [name for name in ("ontology", "phrases", "personas") if fields.get(name) is not None]
+        if set(given) <= set(shipped(fields)) and fields.get("goals") != "corpus":
             return self.license, self.license_reason
         return "unknown", (
-            "An ontology with its database, or dialogues whose goals were taken, did not come with Parley, what they "
-            "say stands in this dataset, and whoever built it named no licence."
+            "An ontology with its database, phrases, attributes of users, or dialogues whose goals were taken did not "
+            "come with Parley; what they say stands in this dataset, and whoever built it named no licence."
         )
+
+    def group(self, dialogue: Dialogue) -> str:
+        """The goal."""
+        return family(dialogue)
 
     @classmethod
     def beside(cls, source: str) -> Iterable[Dialogue]:

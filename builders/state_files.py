@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builders import hub_folder, schema_forms, state_forms
 from builders.dialogues import open_run, split_of
-from builders.luas import OWN
+from builders.luas import OWN, family
 from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import UserError
@@ -71,9 +71,9 @@ def _splits(source: Path) -> Iterator[tuple[str, Iterable[Dialogue]]]:
     """The dialogues by split; a run's are split as its dataset is."""
     if (source / "run.json").is_file():
         run = open_run(source)
-        splits = split_of(dialogue.id for dialogue in run.dialogues())
+        splits = split_of({family(dialogue) for dialogue in run.dialogues()})
         for split in FOLDERS:
-            yield split, (each for each in run.dialogues() if splits[each.id] == split)
+            yield split, (each for each in run.dialogues() if splits[family(each)] == split)
         return
     for split in hub_folder.read(source).configs.get("default", {}):
         yield split, Dialogues(f"{source}:default:{split}")

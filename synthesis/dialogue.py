@@ -261,8 +261,14 @@ def _turn(row: Json, where: str) -> Turn:
 
 
 def _lookup(row: Json, where: str) -> Lookup:
-    lookup: Lookup = _make(Lookup, row, where, {"rows": _each(lambda value, at: dict(value))})
+    lookup: Lookup = _make(Lookup, row, where, {"rows": _each(_cells)})
     return lookup
+
+
+def _cells(row: Json, where: str) -> Json:
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: got {str(row)[:60]!r}, expected an object")
+    return dict(row)
 
 
 def _rejected(row: Json, where: str) -> Rejected:

@@ -16,6 +16,7 @@ from tests.run_folder import run_facts, run_folder
 SAMPLING = {"temperature": 0.5, "max_new_tokens": 64}
 FIELDS: dict[str, Any] = {
     "ontology": digested(RECIPES / "luas_ontology"),
+    "mode": "improved",
     "goals": "db",
     "corpus": None,
     "wording": "free",
@@ -29,7 +30,7 @@ ROUND = {
     "dropped": {"state: a slot missed": 8, "cap": 3},
     "failed": {"Unavailable": 1},
 }
-GOAL = {
+GOAL: dict[str, Any] = {
     "domains": {
         "hotel": {
             "inform": {"area": "north", "stars": "dontcare", "parking": "yes"},
@@ -131,9 +132,14 @@ def origin() -> Origin:
 
 
 def forty() -> list[Dialogue]:
-    """Forty dialogues: the long one under thirty ids, and ten short ones about restaurants, sorted by id."""
-    long = [talk(id=f"luas-{number:012x}", notes=("long",)) for number in range(30)]
+    """Forty dialogues: the long one thirty times, two a goal, and ten short ones about restaurants, sorted by id."""
+    long = [talk(id=f"luas-{number:012x}", notes=("long",), goal=_goal(number // 2)) for number in range(30)]
     return sorted([*long, *map(_short, range(30, 40))], key=lambda dialogue: dialogue.id)
+
+
+def _goal(number: int) -> dict[str, Any]:
+    ride = {"departure": "the lamp inn", "leaveat": f"10:{number:02}"}
+    return GOAL | {"domains": GOAL["domains"] | {"taxi": {"inform": ride}}}
 
 
 def _short(number: int) -> Dialogue:
@@ -154,7 +160,7 @@ def _short(number: int) -> Dialogue:
             lookup=Lookup("restaurant", {"area": area}, 0),
         ),
     )
-    goal = {"domains": {"restaurant": {"inform": {"area": area}}}}
+    goal = {"domains": {"restaurant": {"inform": {"area": area, "name": f"table {number}"}}}}
     return talk(id=f"luas-{number:012x}", turns=said, goal=goal)
 
 

@@ -14,7 +14,7 @@ from huggingface_hub import DatasetCard
 
 from builders.__main__ import main
 from builders.build import Built, build
-from builders.luas import OWN, chats, dialogues, multiwoz_rows, sgd_rows, tracking
+from builders.luas import OWN, chats, dialogues, family, multiwoz_rows, sgd_rows, tracking
 from builders.states import counted, distance
 from synthesis.dialogue import Dialogue, Turn, to_json
 from synthesis.dialogue_files import Dialogues
@@ -164,6 +164,19 @@ def _filled(row: Any, like: Any) -> Any:
     return {key: row[key] for key in like}
 
 
+def test_a_goal_is_in_one_split_whoever_has_it(built: Built, tmp_path: Path) -> None:
+    other = talk(goal=talk().goal | {"persona": "Somebody else."})
+    assert family(talk()) == family(other) != family(talk(goal=forty()[-1].goal))
+    loaded = load_dataset(str(built.folder), cache_dir=str(tmp_path))
+    homes: dict[str, set[str]] = {}
+    for split, rows in loaded.items():
+        for row in rows:
+            homes.setdefault(str(row["goal"]), set()).add(split)
+    assert len(homes) == 25
+    assert all(len(splits) == 1 for splits in homes.values())
+    assert set.union(*homes.values()) == {"train", "validation", "test"}
+
+
 def test_readers_take_run_and_dataset_alike(built: Built) -> None:
     run = built.folder.parents[1] / "run"
     told = [dataclasses.replace(dialogue, origin=None) for dialogue in forty()]
@@ -228,6 +241,7 @@ def test_phrases_and_the_data_of_others_are_said_plainly(tmp_path: Path) -> None
     for sentence in (
         "**The words are phrases that ship with Parley**",
         "it chose among phrases",
+        "the model chose each utterance among sentences put together of phrases",
         "**This dataset contains rows of its database** (`multiwoz sha256",
         "under the MIT licence",
         "CC BY-SA 4.0",
@@ -236,6 +250,18 @@ def test_phrases_and_the_data_of_others_are_said_plainly(tmp_path: Path) -> None
         assert sentence in card, sentence
     for absent in ("reference |", "a town that was made up", "The town, its places"):
         assert absent not in card
+
+
+def test_the_published_way_and_unread_words_are_told_as_they_are(tmp_path: Path) -> None:
+    for name, fields, said, unsaid in (
+        ("paper", {"mode": "paper"}, "As published: the model spoke freely", "picked by the machine"),
+        ("none", {"extractor": "none"}, "Nobody looked whether the words say them.", "had to read the same state"),
+        ("rules", {"extractor": "rules"}, "Rules that know the ontology", "An extractor, a prompt"),
+    ):
+        run = task_run(tmp_path / name, [talk()], fields=FIELDS | fields)
+        card = card_of(build(run, tmp_path / f"{name}-dist"))
+        assert said in card
+        assert unsaid not in card
 
 
 def test_a_reference_must_have_states(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def _museum() -> Ontology:
 def test_what_was_written_reads_back(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = task_run(tmp_path / "run")
     assert main([form, str(run), "--out", str(tmp_path / form)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / form}: 38 train, 1 dev, 1 test\n"
+    assert capsys.readouterr().out == f"{tmp_path / form}: 32 train, 4 dev, 4 test\n"
     read_back = {dialogue.id: dialogue for dialogue in reading.read(tmp_path / form)}
     assert sorted(read_back) == [dialogue.id for dialogue in forty()]
     for dialogue in forty():

@@ -6,10 +6,12 @@ An empty state ([]) and no state (null) stay apart. What was flattened reads bac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthesis.dialogue import Json, Lookup, Turn
-from synthesis.task_oriented.goals import Goal
+
+if TYPE_CHECKING:
+    from synthesis.task_oriented.goals import Goal
 
 PARTS = ("inform", "book", "fail")
 """Parts of a wish that are maps."""

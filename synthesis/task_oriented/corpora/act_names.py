@@ -39,12 +39,14 @@ SGD = {
 """SGD's acts by who speaks."""
 
 _SLOTS = {
-    **{"addr": "address", "post": "postcode", "price": "pricerange", "fee": "entrancefee", "choice": "count"},
-    **{"dest": "destination", "depart": "departure", "leave": "leaveat", "arrive": "arriveby", "id": "trainid"},
-    **{"ticket": "price", "car": "type", "open": "openhours"},
-    **{"day": "bookday", "people": "bookpeople", "stay": "bookstay", "time": "booktime"},
+    **{"Addr": "address", "Post": "postcode", "Price": "pricerange", "Fee": "entrancefee", "Open": "openhours"},
+    **{"Dest": "destination", "Depart": "departure", "Leave": "leaveat", "Arrive": "arriveby", "Id": "trainid"},
+    **{"Ticket": "price", "Car": "type", "Choice": "count", "choice": "count"},
+    **{"Day": "bookday", "People": "bookpeople", "Stay": "bookstay", "Time": "booktime"},
 }
-_OF_TRAIN = {"day": "day", "time": "duration", "price": "price"}
+"""MultiWOZ 2.1's short names, which begin with a capital letter; 2.2 writes them out."""
+
+_OF_TRAIN = {"Day": "day", "Time": "duration", "Price": "price"}
 _NO_SLOT = ("", "none")
 _NO_VALUE = ("", "none", "?")
 _UNNAMED = "act without a name of ours left out"
@@ -67,21 +69,21 @@ def _multiwoz(annotation: Mapping[str, Any], speaker: str, where: str, told: Cou
             ):
                 raise UserError(f"{where}.{name}: got {str(pair)[:60]!r}, expected pairs of slot and value")
             slot, value = (part.strip() for part in pair)
-            yield from named((domain, kind, slot.lower().replace(" ", ""), value), speaker, told)
+            yield from named((domain, kind, slot.replace(" ", ""), value), speaker, told)
 
 
 def named(written: tuple[str, str, str, str], speaker: str, told: Counter[str]) -> Iterator[Act]:
-    """One act of MultiWOZ (domain, act, slot, value, in lower case but for the value) in our names, if it has one."""
+    """One act of MultiWOZ (domain and act in lower case, slot, value) in our names, if it has one."""
     domain, kind, slot, value = written
     act = MULTIWOZ[speaker].get(kind)
-    bare = slot in _NO_SLOT
+    bare = slot.lower() in _NO_SLOT
     if act is None or (domain == BOOKING and kind == "inform" and bare):
         told[f"{_UNNAMED}: {domain}-{kind}"] += 1
     elif domain == GENERAL or bare:
         yield Act(domain, act)
     else:
         of_train = _OF_TRAIN.get(slot) if domain == "train" else None
-        yield Act(domain, act, of_train or _SLOTS.get(slot, slot), "" if value.lower() in _NO_VALUE else value)
+        yield Act(domain, act, of_train or _SLOTS.get(slot, slot.lower()), "" if value.lower() in _NO_VALUE else value)
 
 
 def sgd(service: str, actions: list[Any], speaker: str, where: str, told: Counter[str]) -> tuple[Act, ...]:

@@ -51,7 +51,7 @@ def _said(value: Any, where: str, told: Counter[str]) -> Said:
 
 def _acts(by_kind: Row, speaker: str, where: str, told: Counter[str]) -> Iterator[Act]:
     for kind in _KINDS:
-        for each in by_kind.get(kind, []):
+        for each in listed(by_kind, kind, where) if kind in by_kind else []:
             act = object_at(each, f"{where}.{kind}")
             domain, intent, slot = (_name(act, key, f"{where}.{kind}") for key in ("domain", "intent", "slot"))
             yield from act_names.named((domain, intent, slot, str(act.get("value") or "")), speaker, told)

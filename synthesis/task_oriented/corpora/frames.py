@@ -76,8 +76,12 @@ def _acts(beside: Any, frames: list[Row], speaker: str, at: str, told: Counter[s
     return tuple(
         act
         for frame in frames
-        for act in act_names.sgd(text_at(frame, "service", at), frame.get("actions", []), speaker, at, told)
+        for act in act_names.sgd(text_at(frame, "service", at), _actions(frame, at), speaker, at, told)
     )
+
+
+def _actions(frame: Row, at: str) -> list[Any]:
+    return listed(frame, "actions", at) if "actions" in frame else []
 
 
 def _state(frame: Row, at: str) -> dict[str, str]:
@@ -94,8 +98,8 @@ def _state(frame: Row, at: str) -> dict[str, str]:
 
 def _active(frames: list[Row]) -> tuple[str, ...]:
     """Services with an intent."""
-    states = ((str(frame.get("service")), frame.get("state") or {}) for frame in frames)
-    return tuple(service for service, state in states if state.get("active_intent", "NONE") not in ("NONE", ""))
+    intents = ((str(frame["service"]), frame["state"].get("active_intent") or "NONE") for frame in frames)
+    return tuple(service for service, intent in intents if intent != "NONE")
 
 
 def _lookup(frames: list[Row], at: str, told: Counter[str]) -> Lookup | None:
@@ -106,7 +110,8 @@ def _lookup(frames: list[Row], at: str, told: Counter[str]) -> Lookup | None:
     told["service call beyond a turn's first left out"] += len(calls) - 1
     place = f"{at}.service_call"
     asked = object_at(object_at(calls[0]["service_call"], place).get("parameters"), f"{place}.parameters")
-    rows = [object_at(row, f"{at}.service_results") for row in calls[0].get("service_results") or []]
+    found = listed(calls[0], "service_results", at) if "service_results" in calls[0] else []
+    rows = [object_at(row, f"{at}.service_results") for row in found]
     return Lookup(
         text_at(calls[0], "service", at),
         {slot: str(value) for slot, value in asked.items()},

@@ -20,6 +20,7 @@ from synthesis.dialogue import Dialogue
 from synthesis.errors import UserError
 from synthesis.rows import dataset_name, dataset_rows, parquet_rows
 from synthesis.storage import read_jsonl
+from synthesis.task_oriented.acts import parse
 from synthesis.task_oriented.corpora import convlab, frames, multiwoz21, ours, trade
 from synthesis.task_oriented.corpora.files import WHAT, Files, content, files, listed_splits, split_of
 from synthesis.task_oriented.state import tracked
@@ -48,7 +49,7 @@ def read(source: str | Path) -> tuple[Dialogue, ...]:
     for where, dialogue, split in _dialogues(source, told):
         if places.setdefault(dialogue.id, where) != where:
             raise UserError(f"{where}: the id {dialogue.id!r} was at {places[dialogue.id]} already; ids must differ")
-        tracked(dialogue)
+        _check(dialogue, where)
         dialogues.append(_with_split(dialogue, split))
     if not dialogues:
         raise UserError(f"{WHAT} {source}: no dialogue in it; expected {_FORMS}")
@@ -59,6 +60,20 @@ def read(source: str | Path) -> tuple[Dialogue, ...]:
 def split(dialogue: Dialogue) -> str | None:
     """Its split in the corpus it comes from, "train", "validation" or "test"; None where nobody said."""
     return next((note.removeprefix(_SPLIT) for note in dialogue.notes if note.startswith(_SPLIT)), None)
+
+
+def _check(dialogue: Dialogue, where: str) -> None:
+    """Raises UserError for a user's turn without a state, a value that is no text, and a text that is no act."""
+    try:
+        for _, state in tracked(dialogue):
+            odd = [name for name, value in state.items() if not isinstance(value, str)]
+            if odd:
+                raise UserError(f"dialogue {dialogue.id}: {odd[0]} is {state[odd[0]]!r}, expected a text")
+        for turn in dialogue.turns:
+            for act in turn.acts:
+                parse(act)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _with_split(dialogue: Dialogue, name: str | None) -> Dialogue:
