@@ -7,6 +7,7 @@ in the south; nobody cooks Irish in the north.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +17,7 @@ from synthesis.task_oriented.goals import Goal, Wish
 from synthesis.task_oriented.machine import Conversation
 from synthesis.task_oriented.ontology import Ontology, read
 from synthesis.task_oriented.policy import Policy
+from synthesis.task_oriented.steps import Step
 
 AREAS = ("north", "south")
 FOODS = ("irish", "thai", "turkish")
@@ -107,3 +109,13 @@ def talk(folder: Path, *wishes: Wish, policy: Policy = PLAIN, seed: int = 0) -> 
     """A conversation in the town."""
     ontology, database = town(folder)
     return Conversation(Goal(wishes), ontology, database, policy, Random(seed))
+
+
+def steps(conversation: Conversation) -> Iterator[Step]:
+    """Every step, each said as it stands."""
+    while (asked := conversation.user()) is not None:
+        yield asked
+        assert conversation.heard() == ()
+        answer = conversation.agent()
+        yield answer
+        assert conversation.said() == ()

@@ -23,7 +23,7 @@ from synthesis.task_oriented.steps import (
     REPORT,
     Step,
 )
-from synthesis.task_oriented.tables import Row
+from synthesis.task_oriented.tables import TIMES, Row
 
 REFERENCE = 8
 """Characters of a booking's reference [LUAS]."""
@@ -76,15 +76,16 @@ def _reply(talk: Progress, kind: str, acts: Sequence[Act], rows: Sequence[Row] =
 def _askable(scene: Scene, talk: Progress) -> list[str]:
     """Slots that the user has and was not asked for: those a search needs, else some where there are many results.
 
-    For a ride all of them: there is nothing else to find out.
+    For a ride all of them: there is nothing else to find out. Of leaving and arriving one at a time.
     """
     untold = [slot for slot in talk.untold(talk.wanted, scene.state) if slot not in talk.inquired]
     needed = [slot.name for slot in talk.domain.search if slot.required and slot.name in untold]
-    if needed or not talk.domain.inventory or len(talk.rows or ()) <= scene.policy.many:
-        return needed if talk.domain.inventory else untold
+    if needed or (talk.domain.inventory and len(talk.rows or ()) <= scene.policy.many):
+        return needed
     unnamed = [slot for slot in untold if slot != talk.domain.named]
-    times = [slot for slot in unnamed if slot in ("leaveat", "arriveby")]
-    left_out = {*times[1:], *scene.rng.sample(unnamed, min(scene.rng.randint(0, 2), len(unnamed)))}
+    left_out = set([slot for slot in unnamed if slot in TIMES][1:])
+    if talk.domain.inventory:
+        left_out |= set(scene.rng.sample(unnamed, min(scene.rng.randint(0, 2), len(unnamed))))
     return [slot for slot in unnamed if slot not in left_out]
 
 

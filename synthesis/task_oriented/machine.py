@@ -31,20 +31,23 @@ from synthesis.task_oriented.ontology import Ontology
 from synthesis.task_oriented.policy import Policy
 from synthesis.task_oriented.progress import Progress, Scene, begun
 from synthesis.task_oriented.state import SYSTEM, USER, State
-from synthesis.task_oriented.steps import CHAT, ENDS, Step
+from synthesis.task_oriented.steps import ENDS, Step
 
 
 class Conversation:
     """One conversation about `goal`: ask `user`, tell `heard`, ask `agent`, tell `said`, and again until None.
 
-    Raises UserError for a goal without domains, for one whose domain the ontology does not have or the database cannot
-    look up, and for slots and values that the domain does not have.
+    Raises UserError for a goal without domains or with one twice, for a domain that the ontology does not have or the
+    database cannot look up, and for slots and values that the domain does not have.
     """
 
     def __init__(self, goal: Goal, ontology: Ontology, database: Database, policy: Policy, rng: Random) -> None:
         policy.check()
         if not goal.wishes:
             raise UserError("goal: no domain in it; give one wish at least")
+        for domain in goal.domains:
+            if goal.domains.count(domain) > 1:
+                raise UserError(f"goal: {domain} is in it {goal.domains.count(domain)} times; make it one wish")
         talks = [begun(wish, ontology, database, policy, rng) for wish in goal.wishes]
         self._scene = Scene(ontology, database, policy, rng, talks, tuple(ontology.slots))
         self._step: Step | None = None
@@ -83,7 +86,7 @@ class Conversation:
         asks = any(act.act == "recommend" for act in step.acts)
         self._scene.state, refused = _legal(step.state or {} if state is None else state, self._scene.ontology)
         self._scene.recommendation = asks if asked_recommendation is None else asked_recommendation
-        self._ended = step.kind == CHAT if ended is None else ended
+        self._ended = any(act.act == "bye" for act in step.acts) if ended is None else ended
         return refused
 
     def agent(self) -> Step:
@@ -93,7 +96,7 @@ class Conversation:
             return self._next(agent_moves.answer(self._scene, talk, heard))
         if talk is not None:
             talk.done = True
-        self._over = self._scene.at + 1 >= len(self._scene.talks)
+        self._over = self._scene.last
         return self._next(agent_moves.small_talk(heard.domain, self._over))
 
     def said(

@@ -111,6 +111,11 @@ class Scene:
         """The talks before the one that goes on."""
         return self.talks[: max(self.at, 0)]
 
+    @property
+    def last(self) -> bool:
+        """Whether no other domain comes after the one that goes on."""
+        return self.at + 1 >= len(self.talks)
+
 
 def begun(wish: Wish, ontology: Ontology, database: Database, policy: Policy, rng: Random) -> Progress:
     """The talk about a wish before it begins.

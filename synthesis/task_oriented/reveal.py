@@ -16,10 +16,10 @@ from synthesis.task_oriented.state import DONTCARE
 
 CHANCES: Mapping[str, tuple[float, ...]] = {  # choice; by exchange, the last one holds on
     "name": (0.90, 0.90, 0.95, 0.95, 1.00),
-    "place": (0.70, 0.80, 0.90, 0.95, 1.00),
-    "time": (0.25, 0.35, 0.45, 0.50, 0.55),  # before its factor
-    "closed": (0.45, 0.60, 0.75, 0.85, 0.95),
-    "open": (0.60, 0.70, 0.80, 0.90, 0.95),
+    "place": (0.80, 0.85, 0.90, 0.95, 1.00),
+    "time": (0.30, 0.40, 0.45, 0.50, 0.55),  # before its factor
+    "closed": (0.55, 0.65, 0.75, 0.85, 0.95),
+    "open": (0.70, 0.75, 0.80, 0.90, 0.95),
     DONTCARE: (0.00, 0.10, 0.20, 0.40, 0.60),
 }
 

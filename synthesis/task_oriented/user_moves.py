@@ -89,7 +89,6 @@ def _update(scene: Scene, talk: Progress) -> Step | None:
     talk.meant = {slot: value for slot, value in talk.meant.items() if slot not in changes}
     talk.wanted = talk.wanted | changes
     talk.revealed.update(changes)
-    talk.drop()
     return _turn(scene, talk, UPDATE, _informs(talk.domain.name, changes))
 
 
@@ -151,6 +150,8 @@ def _take(scene: Scene, talk: Progress) -> Step:
         acts += [Act(name, "book"), *informs] if first or not informs else informs
     elif talk.declines:
         acts.append(Act(GENERAL, "thank"))
+        if scene.last:
+            acts.append(Act(GENERAL, "bye"))
     return _turn(scene, talk, ASK_ACTION, acts or [Act(name, "select")])
 
 
