@@ -15,6 +15,7 @@ from synthesis.dialogue import Dialogue, Lookup, Turn, messages
 from synthesis.errors import BuildError, UserError
 from synthesis.storage import dump
 from synthesis.task_oriented import flat, goals
+from synthesis.task_oriented.acts import Act, parse
 from synthesis.task_oriented.corpora import reading
 from synthesis.task_oriented.ontology import read
 from synthesis.task_oriented.state import SYSTEM, USER, first_values, tracked
@@ -62,8 +63,8 @@ CHAT = {
     "id": DEFAULT["id"],
     "messages": Column(
         MESSAGES,
-        "a system message, then user and assistant in turn; what the assistant was shown from its database stands at "
-        "the end of the user's message before, in brackets",
+        "a system message, then user and assistant in turn; what the assistant was shown from its database, and the "
+        "reference number of a booking, stand at the end of the user's message before, in brackets",
     ),
 }
 
@@ -139,11 +140,13 @@ def dialogues(dialogue: Dialogue) -> Iterator[Row]:
 
 def chats(dialogue: Dialogue) -> Iterator[Row]:
     """The `messages` row of a dialogue."""
-    told = [*dialogue.turns]
+    domains, told = services(dialogue), [*dialogue.turns]
     for number, turn in enumerate(told[1:], 1):
-        if turn.lookup and told[number - 1].speaker == USER:
-            told[number - 1] = Turn(USER, f"{told[number - 1].text}\n\n{_shown(turn.lookup)}")
-    yield {"id": dialogue.id, "messages": messages(merged(told), SYSTEM, _task(services(dialogue)))}
+        shown = [_shown(turn.lookup)] if turn.lookup else []
+        shown += [f"[{act.domain}: booked, {act.slot} {act.value}]" for act in map(parse, turn.acts) if _given(act)]
+        if shown and told[number - 1].speaker == USER:
+            told[number - 1] = Turn(USER, "\n\n".join([told[number - 1].text, *shown]))
+    yield {"id": dialogue.id, "messages": messages(merged(told), SYSTEM, _task(domains))}
 
 
 def tracking(dialogue: Dialogue) -> Iterator[Row]:
@@ -227,6 +230,11 @@ def _task(domains: Iterable[str]) -> str:
         f"You help a visitor to find and book what they want: {', '.join(domains)}. What your database has stands in "
         "brackets after a message; name nothing that it does not have."
     )
+
+
+def _given(act: Act) -> bool:
+    """Whether a booking gave what no row has, such as its reference number."""
+    return act.act == "booked" and act.slot == "ref"
 
 
 def _shown(lookup: Lookup) -> str:

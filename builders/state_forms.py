@@ -37,6 +37,7 @@ _SGD = {
     (SYSTEM, "nooffer"): "NOTIFY_FAILURE",
     (SYSTEM, "refuse"): "NOTIFY_FAILURE",
     (SYSTEM, "booked"): "NOTIFY_SUCCESS",
+    (SYSTEM, "reqmore"): "REQ_MORE",
     (USER, "thank"): "THANK_YOU",
     (SYSTEM, "thank"): "THANK_YOU",
     (USER, "bye"): "GOODBYE",

@@ -92,6 +92,11 @@ def test_a_chat_shows_what_the_database_gave_before_the_assistant_names_it() -> 
     )
     assert said[0]["content"].endswith("\n\n[hotel: 0 found]")
     assert said[4]["content"] == "That one. What is its phone number?"
+    booked = dataclasses.replace(
+        talk().turns[7], acts=("hotel-booked(name=the lamp inn)", "hotel-booked(ref=AB12CD34)")
+    )
+    (row,) = chats(talk(turns=(*talk().turns[:7], booked)))
+    assert row["messages"][-2]["content"].endswith("from Friday.\n\n[hotel: booked, ref AB12CD34]")
 
 
 def test_a_tracker_learns_from_a_row_a_turn_of_the_user() -> None:
