@@ -72,6 +72,7 @@ LAPTOP: dict[str, Any] = {
     "extractor": "rules",
     "rewrites": 0,
     "temperature": 1.0,  # so that it does not always choose alike
+    "candidates": 4,
 }
 
 _LEAST = {

@@ -17,7 +17,7 @@ from typing import Protocol
 from synthesis.dialogue import Turn
 from synthesis.task_oriented import spotting, times
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from synthesis.task_oriented.spoken import slot_words, words_of
+from synthesis.task_oriented.spoken import singular, slot_words, words_of
 from synthesis.task_oriented.spotting import plain
 from synthesis.task_oriented.state import DONTCARE, SYSTEM, State, domain_of, slot_name, split
 
@@ -157,15 +157,16 @@ class Rules:
         if about is None:
             return Reading(None, {})
         told = self._told(self._ontology.domain(about), said, heard, before)
-        name = self._accepted(about, plain(utterance), history)
-        if name and slot_name(about, "name") in self._ontology.slots and "name" not in told:
-            told["name"] = name
+        name, named = self._accepted(about, plain(utterance), history), self._ontology.domain(about).named
+        if name and slot_name(about, named) in self._ontology.slots and named not in told:
+            told[named] = name
         return Reading(about, {slot_name(about, slot): value for slot, value in told.items()})
 
     def _domain(self, said: str, last: str | None) -> str | None:
         """What is spoken of: the domain that most speaks for, of equals the last one."""
-        text = re.sub(r"\b(?:as|from|to|for|at) (?:the|my) (?:\w+)(?: booking)?\b", " ", said)
-        visited = re.sub(rf"(?:{_FROM}|{_TO})#", " ", self._without_names(said))
+        unnamed = self._without_names(said)
+        visited = re.sub(rf"(?:{_FROM}|{_TO})#", " ", unnamed)
+        text = re.sub(r"\b(?:as|from|to|for|at) (?:the|my) (?:\w+)(?: booking)?\b", " ", unnamed)
         count = {
             each.name: len(self._topics[each.name].findall(text))
             + (len(self._name[each.name].findall(said)) if "#" in visited else 0)
@@ -190,8 +191,8 @@ class Rules:
         told: dict[str, str] = {}
         names = self._name[domain.name].findall(said)
         slots = {slot.name: slot for slot in domain.slots}
-        if names and "name" in slots:
-            told["name"] = self._names[domain.name][names[0]]
+        if names and domain.named in slots:
+            told[domain.named] = self._names[domain.name][names[0]]
         rest = self._without_names(said)
         asked = {name for name in slots if self._asks(slots[name], heard)}
         told |= self._indifferent(domain, rest, asked)
@@ -199,8 +200,8 @@ class Rules:
         if {"departure", "destination"} & set(slots):
             told |= self._route(domain, said, asked, before)
         for name, slot in slots.items():
-            if name not in told and name not in ("departure", "destination"):
-                value = self._one(slot, rest, name in asked)
+            if name not in told and name not in ("departure", "destination", domain.named):
+                value = self._one(slot, rest, name in asked) if name in _KEYS else self._other(slot, said, rest)
                 if value is not None:
                     told[name] = value
         return told
@@ -278,7 +279,22 @@ class Rules:
         found = self._value[slot.full].search(_without_references(said) if slot.name == "type" else said)
         if found:
             return self._values[slot.full][found[1]]
-        return _stated(slot, said)
+        return None
+
+    def _other(self, slot: Slot, said: str, rest: str) -> str | None:
+        """The value of a slot of which only the schema is known: yes or no, what stands behind its words, or a value
+        that only this slot of the domain can have. `rest`: what is said without names."""
+        if _truth(slot):
+            return _yes_or_no(slot, said, False)
+        values = self._values[slot.full]
+        stated = _stated(slot, said, values)
+        if stated is not None:
+            return stated
+        alike = [name for name in self._values if name != slot.full and domain_of(name) == slot.domain]
+        if any(set(values) & set(self._values[name]) for name in alike):
+            return None
+        found = self._value[slot.full].search(rest)
+        return values[found[1]] if found else None
 
     def _accepted(self, domain: str, said: str, history: Sequence[Turn]) -> str | None:
         """The one name that the system offered last, where the user takes it."""
@@ -295,7 +311,7 @@ _YES, _NO = ("yes", "free", "true"), ("no", "false")
 
 
 def _topic(domain: Domain) -> str:
-    return _TOPICS.get(domain.name) or "|".join(rf"{re.escape(word)}s?" for word in [words_of(domain.name)])
+    return _TOPICS.get(domain.name) or rf"{re.escape(singular(words_of(domain.name)))}s?"
 
 
 def _key(slot: Slot) -> str:
@@ -339,14 +355,15 @@ def _yes_or_no(slot: Slot, said: str, asked: bool) -> str | None:
     return None
 
 
-def _stated(slot: Slot, said: str) -> str | None:
-    """A value behind the slot's own words: "the number of rooms should be 2"."""
+def _stated(slot: Slot, said: str, values: Mapping[str, str]) -> str | None:
+    """A value behind the slot's own words: "the number of rooms should be 2". Of known ones the longest."""
     words = re.escape(slot_words(slot.name))
-    found = re.search(
-        rf"\b{words},? (?:should be|to be|is|i'd like|of)?\s*(.+?)(?: is best)?(?=[.?!;]|$|, (?:and|the)\b)", said
-    )
-    if found is None:
+    behind = re.search(rf"\b{words},? (?:should be |to be |is |i'd like |of )?(.+)", said)
+    if behind is None:
         return None
-    known = {plain(value): value for value in slot.values}
-    value = found[1].strip(" ,")
-    return known.get(value, None if known else value)
+    known = next((value for value in sorted(values, key=len, reverse=True) if behind[1].startswith(value)), None)
+    if known is not None:
+        return values[known]
+    value = re.split(r"(?: is best)?(?:[.?!;](?:\s|$)|$)", behind[1])[0].strip(" ,")
+    listed = {plain(each): each for each in slot.values}
+    return listed.get(value) if listed else value or None

@@ -18,11 +18,11 @@ from synthesis.errors import UserError
 from synthesis.storage import parse, read_text
 from synthesis.task_oriented.acts import Act
 from synthesis.task_oriented.ontology import Domain, Ontology, Slot
-from synthesis.task_oriented.spoken import slot_words, titled, words_of
+from synthesis.task_oriented.spoken import singular, slot_words, titled, words_of
 from synthesis.task_oriented.state import DONTCARE, USER, domain_of
 from synthesis.task_oriented.steps import UPDATE, Step
 
-ORDER = ("name", "stars", "internet", "parking", "food", "departure", "destination", "day", "area", "pricerange")
+ORDER = ("name", "stars", "internet", "parking", "pricerange", "food", "departure", "destination", "day", "area")
 """In which order what stands behind the noun is said; other slots follow."""
 
 AFTER = 3
@@ -76,12 +76,14 @@ class Phrases:
         """The entry of a domain, else that for all, its words put in."""
         own = self.table["domains"].get(domain, self.table["domains"][""])
         value: str | list[str] = own[key]
-        return value.replace("{domain}", _singular(words_of(domain))) if isinstance(value, str) else value
+        return value.replace("{domain}", singular(words_of(domain))) if isinstance(value, str) else value
 
-    def of_slot(self, slot: str, key: str) -> list[str]:
-        """The phrases of a slot; those for all where it has no entry of its own."""
-        own: list[str] = self.table["slots"].get(slot, self.table["slots"][""]).get(key, [])
-        return own
+    def of_slot(self, act: Act, key: str) -> list[str]:
+        """The phrases of an act's slot: its domain's own, or the slot's in all domains, or those for all slots."""
+        table = self.table["slots"]
+        own = table.get(f"{act.domain}-{act.slot}") or table.get(act.slot) or table[""]
+        found: list[str] = own.get(key, [])
+        return found
 
     def value(self, slot: str, value: str) -> str:
         """A value as it is said."""
@@ -113,11 +115,12 @@ class Draw:
         informs = [act for act in acts if act.act == "inform" and act.slot]
         search = [act for act in informs if not self._slot(act).booking]
         booking = [act for act in informs if self._slot(act).booking]
-        if any(act.act == "inform" and not act.slot for act in acts):
+        ordered = self.first and "book" in kinds and not search  # a ride: there is nothing yet that could be booked
+        if ordered or any(act.act == "inform" and not act.slot for act in acts):
             parts.append(self._opener("greet" in kinds))
         if search:
             parts += self._searching(search)
-        if "book" in kinds and not search:
+        if "book" in kinds and not search and not ordered:
             parts += self._booking(booking)
         else:
             parts += self._clauses(booking)
@@ -130,7 +133,8 @@ class Draw:
     def _selected(self, act: Act) -> str:
         named = self._slots.get(f"{act.domain}-{act.slot}")
         if named is None:
-            return self._say("user", "select train" if act.domain == "train" and act.slot else "select bare")
+            goes = not act.slot and act.domain in ("attraction", "hotel", "restaurant")
+            return self._say("user", "select bare" if goes else "select any")
         return self._say("user", "select", name=self.phrases.value(act.slot, act.value))
 
     def _opener(self, greeted: bool) -> str:
@@ -151,9 +155,9 @@ class Draw:
             slot, value = act.slot, self.phrases.value(act.slot, act.value)
             spill = act.value == DONTCARE or (len(kept) > 2 and self.rng.random() < SPILL)
             behind = self._behind(act)
-            if not spill and self.phrases.of_slot(slot, "before") and slot not in self._own_references():
-                before += self._pick(self.phrases.of_slot(slot, "before")).format(value=value) + " "
-            elif not spill and self.phrases.of_slot(slot, "noun") and not noun and slot not in self._own_references():
+            if not spill and self.phrases.of_slot(act, "before") and slot not in self._own_references():
+                before += self._pick(self.phrases.of_slot(act, "before")).format(value=value) + " "
+            elif not spill and self.phrases.of_slot(act, "noun") and not noun and slot not in self._own_references():
                 noun = value
             elif behind and not (spill and act.value == DONTCARE) and len(after) < AFTER and not spill:
                 after.append(behind)
@@ -177,7 +181,7 @@ class Draw:
         reference = self._reference(act)
         if reference:
             return reference
-        found = self.phrases.of_slot(act.slot, self._key(act, "after"))
+        found = self.phrases.of_slot(act, self._key(act, "after"))
         return self._fill(found, act) if found and act.value != DONTCARE else ""
 
     def _key(self, act: Act, kind: str) -> str:
@@ -185,7 +189,7 @@ class Draw:
         if self._truth(act):
             word = "yes" if act.value.lower() in _TRUE else "no"
             return word if kind == "alone" else f"{word} {kind}"
-        if act.value == "1" and self.phrases.of_slot(act.slot, "one"):
+        if act.value == "1" and self.phrases.of_slot(act, "one"):
             return "one" if kind == "alone" else f"one {kind}"
         return kind
 
@@ -198,25 +202,31 @@ class Draw:
         clauses = [self._clause(act) for act in acts]
         made: list[str] = []
         for clause in clauses:
-            if made and len(made[-1].split()) < 9 and "," not in made[-1] + clause and self.rng.random() < 0.4:
+            short = len(made[-1].split()) < 9 if made else False
+            if short and "," not in made[-1] + clause and self._known(acts) and self.rng.random() < 0.4:
                 made[-1] = f"{made[-1]} and {clause}"
             else:
                 made.append(clause)
         lead = self._pick(self.phrases.table["user"]["lead"]) if made and not self.first else ""
-        return [lead + _capital(made[0]) + ".", *(_capital(each) + "." for each in made[1:])] if made else []
+        opened = made[0] if lead.endswith(", ") else _capital(made[0]) if made else ""
+        return [lead + opened + ".", *(_capital(each) + "." for each in made[1:])] if made else []
+
+    def _known(self, acts: Sequence[Act]) -> bool:
+        """Whether all slots have phrases of their own; others' values may hold any words and end their sentence."""
+        return all({act.slot, f"{act.domain}-{act.slot}"} & set(self.phrases.table["slots"]) for act in acts)
 
     def _clause(self, act: Act) -> str:
         if act.value == DONTCARE:
-            return self._fill(self.phrases.of_slot(act.slot, "any") or self.phrases.of_slot("", "any"), act)
+            return self._fill(self.phrases.of_slot(act, "any"), act)
         reference = self._reference(act)
         if reference:
-            return f"it should go {reference}" if act.slot in _ROUTE else f"I'd like it {reference}"
-        return self._fill(self.phrases.of_slot(act.slot, self._key(act, "alone")), act)
+            return f"I'd like it {reference}"
+        return self._fill(self.phrases.of_slot(act, self._key(act, "alone")), act)
 
     def _reference(self, act: Act) -> str:
         """ "In the same area as the hotel", where the step refers to it and there are words for that."""
         other = self.step.refers.get(act.slot, "")
-        found = self.phrases.of_slot(act.slot, "same") if other else []
+        found = self.phrases.of_slot(act, "same") if other else []
         if not found or not self._speaks_of(act.slot, other):
             return ""
         return self._pick(found).format(other=self.phrases.of_domain(domain_of(other), "other"))
@@ -279,8 +289,10 @@ class Draw:
     def _booked(self, told: Sequence[Act]) -> str:
         row = self.step.lookup.rows[0] if self.step.lookup and self.step.lookup.rows else {}
         ref = next((act.value for act in self.step.acts if act.slot == "ref"), "")
-        phrases = [str(each) for each in self.phrases.of_domain(self.step.domain, "booked")]
-        text = self._pick([each for each in phrases if self._fits(each, {"ref"} | self._named())])
+        known = {"ref"} | (self._named() if row.get(self._domain().named) else set())
+        own, every = (list(self.phrases.of_domain(each, "booked")) for each in (self.step.domain, ""))
+        phrases = own if any(self._fits(each, known) and bool(ref) == ("{ref}" in each) for each in own) else every
+        text = self._pick([each for each in phrases if self._fits(each, known) and bool(ref) == ("{ref}" in each)])
         return " ".join([text.format(**self._names(row), ref=ref), *map(self._property, told)])
 
     def _recommended(self, told: Sequence[Act]) -> str:
@@ -290,6 +302,8 @@ class Draw:
         own = self.phrases.of_domain(self.step.domain, "recommend")
         fitting = [each for each in own if self._fits(each, set(slots) | self._named())]
         fullest = [each for each in fitting if any("{" + slot + "}" in each for slot in slots)]
+        if not row.get(self._domain().named):
+            fitting, fullest = self.phrases.table["domains"][""]["unnamed"], []
         text = self._pick(fullest or fitting)
         values = {slot: self.phrases.value(slot, act.value) for slot, act in slots.items()}
         rest = [act for slot, act in slots.items() if "{" + slot + "}" not in text]
@@ -313,7 +327,7 @@ class Draw:
         return f"{self._say('system', 'count', count=count)} {self._say('system', 'ask on')}"
 
     def _questions(self, acts: Sequence[Act]) -> str:
-        asks = [self._fill(self.phrases.of_slot(act.slot, "ask"), act) for act in acts]
+        asks = [self._fill(self.phrases.of_slot(act, "ask"), act) for act in acts]
         more = [self._say("system", "ask next", question=each[0].lower() + each[1:]) for each in asks[1:]]
         return self._pick(self._lead()) + " ".join([asks[0], *more])
 
@@ -322,13 +336,15 @@ class Draw:
         said = name if named == "trainid" else titled(name)
         rest = [self._property(act) for act in told if act.slot != named]
         one = self._say("system", "count one")
-        return " ".join([one, self._say("system", "offer", name=said), *rest, self._say("system", "offer book")])
+        offers = self.phrases.table["system"]["offer"]
+        offer = self._pick([each for each in offers if named == "name" or "called" not in each]).format(name=said)
+        return " ".join([one, offer, *rest, self._say("system", "offer book")])
 
     def _property(self, act: Act) -> str:
         table = self.phrases.table["told"]
         word = "yes" if act.value.lower() in _TRUE else "no" if act.value.lower() in _FALSE else ""
         one = "one" if act.value == "1" else ""
-        keys = (f"{act.slot} {word or one}".strip(), f"{act.domain} {act.slot}", act.slot, "")
+        keys = (f"{act.domain} {act.slot}", f"{act.slot} {word or one}".strip(), act.slot, f" {word}", "")
         return self._fill(next(table[key] for key in keys if key in table), act)
 
     def _lead(self) -> list[str]:
@@ -358,10 +374,6 @@ def _listed(items: Sequence[str]) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _singular(words: str) -> str:
-    return words[:-1] if words.endswith("s") and not words.endswith(("ss", "us")) else words
 
 
 def _mended(text: str) -> str:

@@ -12,8 +12,13 @@ def words_of(name: str) -> str:
 
 
 def slot_words(name: str) -> str:
-    """A slot's name in words; those of MultiWOZ, which are written together, are taken apart."""
-    return _TOGETHER.get(name) or words_of(name)
+    """A slot's name in words; those of MultiWOZ, which are written together, are taken apart; "has" goes."""
+    return _TOGETHER.get(name) or words_of(name).removeprefix("has ").removeprefix("is ")
+
+
+def singular(words: str) -> str:
+    """`words` without the s of a plural."""
+    return words[:-1] if words.endswith("s") and not words.endswith(("ss", "us")) else words
 
 
 _TOGETHER = {

@@ -57,13 +57,14 @@ _NEGATIVE = re.compile(r"\b(?:no|not|without|need not|leave out|do without)\b|n'
 
 
 def plain(text: str) -> str:
-    """`text` as everything here reads it."""
-    return " ".join(text.lower().replace("’", "'").replace("`", "'").split())
+    """`text` as everything here reads it; "does n't", as corpora write it, is one word again."""
+    joined = " ".join(text.lower().replace("’", "'").replace("`", "'").split())
+    return re.sub(r" (n't|'(?:s|d|ll|re|ve|m))\b", r"\1", joined)
 
 
 def sentences(text: str) -> list[str]:
     """Sentences; a full stop inside a time or a name with an initial does not end one."""
-    return [part.strip() for part in re.split(r"(?<=[?!])\s+|(?<=\w\w)\.\s+|;\s*", text) if part.strip()]
+    return [part.strip() for part in re.split(r"(?<=[?!])\s+|(?<=\w\w)\.\s+|(?<=\d)\.\s+|;\s*", text) if part.strip()]
 
 
 def clauses(sentence: str) -> list[str]:

@@ -171,7 +171,7 @@ def _user_act(act: Act, step: Step) -> str:
         )
     return {
         "inform": f"wants {told}",
-        "select": f"takes the one that was offered, {act.value}" if act.value else "takes what was offered",
+        "select": f"takes the {thing} that was offered, {act.value}" if act.value else "takes what was offered",
         "book": f"asks for the {thing} to be booked",
         "request": f"asks for the {slot}",
         "recommend": "asks which one the guide recommends",
@@ -284,7 +284,7 @@ def preferences(step: Step) -> str:
     for name, value in found:
         slot = name.partition("-")[2]
         other = step.refers.get(slot)
-        told = f" (say that it is that of the {words_of(domain_of(other))})" if other else ""
+        told = f" (say that it is the same as for the {words_of(domain_of(other))})" if other else ""
         lines.append(f"- {slot_words(slot)}: {value}{told}")
     return "\n".join(lines) or "(nothing yet)"
 
