@@ -14,6 +14,7 @@ import pytest
 from synthesis.dialogue import Turn
 from synthesis.errors import UserError
 from synthesis.intents.classifier import decided, given
+from synthesis.intents.labels import INTENTS
 from tests.intent_material import dialogue, write_dialogues
 from tests.tiny_seq2seq import make_tiny_seq2seq
 from training import evaluate
@@ -21,6 +22,7 @@ from training.encoders import Reading, encode, load, loaded
 from training.intent_baseline import Baseline, fit, words
 from training.intent_evaluation import floor, likelihoods
 from training.intent_files import Utterance, label_set, read
+from training.intent_sampling import COMBINATIONS, Splits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,6 +191,23 @@ def test_any_encoder_can_be_trained(data: list[str], tmp_path: Path) -> None:
     found = train(data, tmp_path / "out", "--model_name_or_path", str(folder), "--max_steps", "2")
     assert found["training"]["base"] == str(folder)
     assert loaded(str(tmp_path / "out"), READING)[0].config.id2label[0] == "FD"
+
+
+def _labelled(*labels: str) -> Utterance:
+    return Utterance((), "x", labels, "d", "User")
+
+
+def test_what_is_common_is_learned_from_the_training_part_alone(tmp_path: Path) -> None:
+    from training.classifier import Arguments, prepared
+
+    pairs = [(one, other) for one in INTENTS for other in INTENTS if one < other]
+    assert len(pairs) > COMBINATIONS
+    learned = [_labelled(*labels) for labels in pairs[:COMBINATIONS]] * 2
+    tested = [_labelled(*pairs[-1])] * 100
+    args = Arguments(output_dir=str(tmp_path), combinations=True, drop_fillers=False)
+    found = prepared(args, Splits(learned, [], tested))
+    assert found.train == learned
+    assert all(len(each.labels) == 1 for each in found.test)
 
 
 def test_preprocessing_and_a_test_set_of_its_own(data: list[str], tmp_path: Path) -> None:

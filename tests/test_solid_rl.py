@@ -215,6 +215,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "tries": ({"tries": 0}, "tries is 0, expected at least 1"),
     "turns": ({"low": 8, "high": 4}, "low 8 and high 4: expected low <= high turns"),
     "both": ({"like": GIVEN, "entities": GIVEN}, "--like has its own entities; .* --entities none"),
+    "moot": (
+        {"like": GIVEN, "sequences": GIVEN},
+        "--like has its own entities and plans, so --sequences means nothing",
+    ),
     "names": ({"name_shortest": 9, "name_longest": 3}, "name"),
 }
 

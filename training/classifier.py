@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -106,10 +106,11 @@ def material(args: Arguments) -> Material:
         if wanted and not getattr(args, name):
             raise UserError(f"--setting {args.setting} with --sampling {args.sampling} needs --{name} DATA")
     own_test = 0.0 if args.test else 0.1
-    human = split(prepared(args, MAPPINGS[args.mapping](read(args.human))), test=own_test) if args.human else None
+    mapped = MAPPINGS[args.mapping]
+    human = prepared(args, split(mapped(read(args.human)), test=own_test)) if args.human else None
     made = None
     if needed["synthetic"]:
-        made = split(prepared(args, read(args.synthetic)), test=0.0 if human or args.test else 0.1)
+        made = prepared(args, split(read(args.synthetic), test=0.0 if human or args.test else 0.1))
     learned = stages(args, human, made)
     sample = next((part for name, part in learned if name == "synthetic"), None)
     last = made if args.setting == "synthetic" else human
@@ -121,16 +122,21 @@ def material(args: Arguments) -> Material:
     return Material(
         learned,
         last.validation,
-        prepared(args, MAPPINGS[args.mapping](read(args.test))) if args.test else tested.test,
+        prepared(args, replace(tested, test=mapped(read(args.test)))).test if args.test else tested.test,
         args.test or args.human or args.synthetic,
         total_variation(sample, human.train) if sample and human else None,
     )
 
 
-def prepared(args: Arguments, utterances: list[Utterance]) -> list[Utterance]:
-    """What preprocessing makes of them."""
-    made = without_fillers(utterances) if args.drop_fillers else utterances
-    return narrowed(made, commonest(made), args.seed) if args.combinations else made
+def prepared(args: Arguments, parts: Splits) -> Splits:
+    """What preprocessing makes of them; which label sets are common is learned from the training part alone."""
+    made = [
+        without_fillers(part) if args.drop_fillers else part for part in (parts.train, parts.validation, parts.test)
+    ]
+    if args.combinations:
+        common = commonest(made[0])
+        made = [narrowed(part, common, args.seed) for part in made]
+    return Splits(*made)
 
 
 def stages(args: Arguments, human: Splits | None, made: Splits | None) -> tuple[tuple[str, list[Utterance]], ...]:

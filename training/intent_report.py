@@ -94,9 +94,10 @@ def _head(data: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) ->
 `make experiment NAME=solid-intents FLAGS='{flags}'`
 
 Classifiers learn which intents an utterance has, from human utterances, synthetic ones, one after the other, or both,
-and are tested on held-out human ones. Every stage of an encoder's training takes as many steps; TF-IDF with logistic
-regression learns from the same utterances. Thresholds are tuned on human validation utterances, or on
-synthetic ones where no human ones are learned.
+and are tested on held-out human ones. Every stage of an encoder's training takes as many steps, so
+`synthetic-then-human`, of two stages, trains twice as long as the others: part of what sets it apart may be that.
+TF-IDF with logistic regression learns from the same utterances. Thresholds are tuned on human validation utterances,
+or on synthetic ones where no human ones are learned.
 
 | set | source | dialogues | utterances | train | validation | test | labels |
 |---|---|--:|--:|--:|--:|--:|---|

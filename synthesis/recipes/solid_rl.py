@@ -68,6 +68,9 @@ LAPTOP: dict[str, Any] = {
 
 _LEAST = {"length": 1, "tries": 1, "duplicate": 0}
 
+_MOOT: dict[str, Any] = {"sequences": None, "types_file": HERE / "solid_types.txt"}
+"""Fields that say nothing where seeds and plans are taken over, by their defaults."""
+
 
 @dataclass(frozen=True, slots=True)
 class SolidRl(seeded.Seeded):
@@ -130,6 +133,12 @@ class SolidRl(seeded.Seeded):
             raise UserError(
                 "recipe solid_rl: --like has its own entities; leave --entities out, and where the preset has some, "
                 "as laptop does, give --entities none"
+            )
+        moot = [name for name, usual in _MOOT.items() if getattr(self, name) != usual]
+        if self.like is not None and moot:
+            raise UserError(
+                f"recipe solid_rl: --like has its own entities and plans, so --{moot[0].replace('_', '-')} means "
+                "nothing; leave one of the two out"
             )
         settled("solid_rl", self.consistency, self.by, self.classifier)
 
