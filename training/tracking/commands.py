@@ -18,6 +18,7 @@ TURNS = 2
 LONGEST = 512
 """Tokens of an example: one of two turns and a full state has up to about 330 (measured on MultiWOZ 2.1)."""
 
+RATES = ("--matrix_rate", "0.02", "--learning_rate", "0.004")
 STEP = 1024
 """Tokens of a batch: small ones, for 50 dialogues are 60,000 tokens."""
 
@@ -63,13 +64,16 @@ class Commands:
     def train(self, name: str, stage: int, start: str, rows: Path, model: Path, epochs: int, seed: int) -> Step:
         """A model's first training (`stage` 1), on generated or real dialogues, or its second, at lower rates.
 
+        The first one's are twice its file's, those of the shipped model's own training: on MultiWOZ 2.1's validation
+        split, with them and small batches, the loss fell three times as fast by tokens as at the second's (one trial).
+
         No early stopping: dialogues put aside to stop by would be real ones that the smallest sizes do not have.
         """
         return Step(name, (
             "training.sft", "--config", f"training/luas_small_stage{stage}.yaml", "--model_name_or_path", start,
             "--train_data", str(rows), "--output_dir", str(model), "--seed", str(seed), "--num_train_epochs",
             str(epochs), "--step_tokens", str(STEP), "--eval_strategy", "no",
-            "--early_stopping_patience", "0", "--save_strategy", "no",
+            "--early_stopping_patience", "0", "--save_strategy", "no", *(RATES if stage == 1 else ()),
         ))  # fmt: skip
 
     def predict(self, condition: str, model: Path, folder: Path) -> Iterator[Step]:

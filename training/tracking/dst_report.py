@@ -10,7 +10,7 @@ from typing import Any
 from cards.figures import BLUE, GREY, INK, ORANGE, SKY, drawing
 from synthesis.storage import replacing
 from training.tracking import telling
-from training.tracking.commands import STEP
+from training.tracking.commands import RATES, STEP
 from training.tracking.results import Gap, Gold, Outcome, Place, gap, one, outcomes, read_json, rows, size, spent
 
 REAL, BOTH, GENERATED, EMPTY, RULES = "real", "both", "generated", "empty", "rules"
@@ -93,8 +93,8 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         "the last is all. It learned these alone, or after "
         f"{kept} dialogues ({examples:,} examples, {telling.epochs(plan['generated_epochs'])}) that `synthesis luas "
         f"--preset laptop --goals db` had generated from schema and database; {lost} more were dropped. What "
-        "starts with what ships or with random weights is trained with the rates of "
-        "`training/luas_small_stage1.yaml`, what has learned generated dialogues then with the lower ones of "
+        "starts with what ships or with random weights is trained by "
+        f"`training/luas_small_stage1.yaml` with `{' '.join(RATES)}`, what has learned generated dialogues then by "
         f"`training/luas_small_stage2.yaml`, both with `--step_tokens {STEP}` and no "
         f"stopping. The student is {telling.student(plan)}. Seeds: "
         f"{', '.join(map(str, plan['seeds']))}; a seed draws the real dialogues and orders the training, the "

@@ -12,7 +12,7 @@ from cards.figures import BLUE, GREY, ORANGE, drawing
 from synthesis.storage import replacing
 from synthesis.task_oriented.state import domain_of
 from training.tracking import telling
-from training.tracking.commands import STEP
+from training.tracking.commands import RATES, STEP
 from training.tracking.results import (
     Gap,
     Gold,
@@ -120,7 +120,7 @@ def _done(results: Results, plan: Mapping[str, Any]) -> Iterator[str]:
         f"--preset laptop --goals db --domains {results.domain}` generated from schema and database; {told[REMOVED]} "
         f"with {results.domain} taken out and nothing put in. Every tracker learned for "
         f"{telling.epochs(plan['epochs'])}, with "
-        f"`training/luas_small_stage1.yaml`, `--step_tokens {STEP}` and no stopping. The student is "
+        f"`training/luas_small_stage1.yaml`, `{' '.join(RATES)} --step_tokens {STEP}` and no stopping. The student is "
         f"{telling.student(plan)}. Seeds: {', '.join(map(str, plan['seeds']))}; a seed orders the training and draws "
         "which generated dialogue goes where.\n"
     )
@@ -199,9 +199,10 @@ def bars(results: Results, path: Path) -> None:
                 drawn = axes.bar(places, heights, 0.25, color=COLOURS[condition], label=NAMES[condition])
                 axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=2)
             axes.set_xticks(range(len(found)), labels=[*found], fontsize=8)
-            axes.set_ylim(0, 105)
+            axes.set_ylim(0, 132)  # room for the legend
+            axes.set_yticks(range(0, 101, 20))
             axes.set_title(f"Joint goal accuracy, {scorer}", loc="left")
-        panels[0].legend(frameon=False, fontsize=8, loc="upper left")
+        panels[0].legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def _groups(results: Results, scorer: str, condition: str) -> dict[str, float]:
