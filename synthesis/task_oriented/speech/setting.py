@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from synthesis.asking import TRIES, ask
 from synthesis.dialogue import Turn
 from synthesis.engine import CRITIC, GENERATOR, Engine, Grammar, Request
-from synthesis.errors import ContextOverflow
+from synthesis.errors import ContextOverflow, ReadingError
 from synthesis.task_oriented import ontology as ontologies
 from synthesis.task_oriented.database import Database
 from synthesis.task_oriented.ontology import Ontology
@@ -92,7 +92,10 @@ class Caller:
         listed = "\n".join(f"- {each}" for each in among)
 
         def read(text: str) -> str:
-            return next(each for each in among if each == text.strip())
+            said = text.strip()
+            if said not in among:
+                raise ReadingError(f"expected one of {len(among)} sentences, got {said[:60]!r}", text)
+            return said
 
         return await self._asked(stage, template, turns, read, 1, grammar, candidates=listed)
 
