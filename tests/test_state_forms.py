@@ -22,11 +22,7 @@ from tests.task_talks import BOOKED, forty, talk, task_run, turns
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 OTHERWISE: dict[str, dict[str, str | None]] = {
-    "multiwoz": {
-        "hotel-select(name=the lamp inn)": "hotel-recommend(name=the lamp inn)",
-        "hotel-book": "hotel-booked",
-        "taxi-book": "taxi-booked",
-    },
+    "multiwoz": {},
     "sgd": {
         "general-greet": None,
     },

@@ -79,7 +79,6 @@ _LEAST = {
     **dict.fromkeys(
         ("length", "slots_length", "attempts", "candidates", "fewest_turns", "most_domains", "longest"), 1
     ),
-    "longest": 1,
     "repeats": 2,
     **dict.fromkeys(("temperature", "regenerations", "rewrites", "duplicate", "traits"), 0),
 }
