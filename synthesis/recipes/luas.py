@@ -50,7 +50,7 @@ from synthesis.seeds import attributes
 from synthesis.task_oriented.corpora import reading
 from synthesis.task_oriented.goals import goal as goal_records
 from synthesis.task_oriented.goals.corpus import from_dialogues
-from synthesis.task_oriented.goals.drawing import Drawing, from_database
+from synthesis.task_oriented.goals.drawing import Drawing, from_database, perturbed
 from synthesis.task_oriented.goals.goal import Goal
 from synthesis.task_oriented.simulation.machine import Conversation
 from synthesis.task_oriented.simulation.policy import Policy
@@ -199,7 +199,7 @@ class Luas:
         traits = self._attributes()
         rng.shuffle(ready)
         for number in range(n):
-            goal = ready[number % len(ready)] if ready else self._drawn(setting, rng)
+            goal = self._in_vain(ready[number % len(ready)], setting, rng) if ready else self._drawn(setting, rng)
             if traits:
                 goal = dataclasses.replace(goal, persona=" ".join(rng.sample(traits, min(self.traits, len(traits)))))
             content = {"goal": goal.to_json()}
@@ -213,6 +213,10 @@ class Luas:
             except UserError as error:
                 last = error
         raise UserError(f"no goal in {_DRAWS} draws that a row satisfies; the last: {last}")
+
+    def _in_vain(self, goal: Goal, setting: Setting, rng: Random) -> Goal:
+        """A goal of a real dialogue, some values of which lead to nothing first; drawn ones come so."""
+        return perturbed(goal, setting.ontology, setting.database, rng, self.vain)
 
     def _goals_of_corpus(self, setting: Setting) -> list[Goal]:
         found = from_dialogues(reading.read(str(self.corpus)), setting.ontology, setting.database)
