@@ -106,7 +106,7 @@ class Luas:
     | first value leads to nothing        | .1                     | code   | vain                               |
     | "I don't mind"                      | removed                | code   | dontcare (.05: choice)             |
 
-    `verbalised` and `free_talk` of synthesis/task_oriented say how turns come about, `policy` and `goal_drawing` list
+    In synthesis/task_oriented, `speech` says how turns come about; `simulation.policy` and `goals.drawing` list
     the chances that have no field here.
     """
 
