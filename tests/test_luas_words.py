@@ -68,6 +68,7 @@ SAID: list[tuple[str, str, State, str | None, State]] = [
         None,
         {"type": "guesthouse", "internet": "yes", "parking": "no"},
     ),
+    ("A place to stay that has wifi without parking", "", {}, None, {"internet": "yes", "parking": "no"}),
     ("Yes.", "Do you need parking?", {}, "hotel", {"parking": "yes"}),
     (
         "A 4-star place to stay for 3 nights from Monday",
