@@ -12,7 +12,7 @@ from synthesis.dialogue import Dialogue
 from synthesis.dialogue_files import Dialogues
 from synthesis.errors import UserError
 from synthesis.storage import write_json
-from synthesis.task_oriented.ontology import Ontology, read
+from synthesis.task_oriented.ontology import Ontology, Slot, read
 
 FORMS = {
     "multiwoz": (state_forms.multiwoz, schema_forms.multiwoz_schema),
@@ -57,14 +57,26 @@ def write(source: Path, form: str, out: Path, ontology: Path | None = None) -> s
 
 
 def _fits(dialogue: Dialogue, ontology: Ontology, folder: Path) -> None:
-    """Raises UserError for a slot that the schema would not have; readers stop there."""
+    """Raises UserError for a slot or a value that the schema would not have; readers stop there."""
     slots = ontology.slots
-    for name in (name for turn in dialogue.turns for name in turn.state or ()):
+    for name, value in (told for turn in dialogue.turns for told in (turn.state or {}).items()):
         if name not in slots:
-            raise UserError(
-                f"dialogue {dialogue.id}: its states have {name!r}, which the ontology {folder} lacks; give the one "
-                "that the run had with --ontology FOLDER"
-            )
+            wrong = f"{name!r}, which the ontology {folder} lacks"
+        elif _listed(slots[name], value):
+            continue
+        else:
+            wrong = f"{f'{name}={value}'!r}, which is none of the values that the ontology {folder} has there"
+        raise UserError(
+            f"dialogue {dialogue.id}: its states have {wrong}; give the one that the run had with --ontology FOLDER"
+        )
+
+
+def _listed(slot: Slot, value: str) -> bool:
+    try:
+        slot.legal(value)
+    except UserError:
+        return False
+    return True
 
 
 def _splits(source: Path) -> Iterator[tuple[str, Iterable[Dialogue]]]:

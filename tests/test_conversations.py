@@ -127,6 +127,22 @@ def test_goals_drawn_from_rows_are_reached_in_full(folder: Path) -> None:
     assert reached >= 55
 
 
+def test_no_train_is_recommended_that_comes_too_late() -> None:
+    ontology, database = _read(SHIPPED)
+    asked = "14:05"
+    ends = dict.fromkeys((row["departure"], row["destination"]) for row in database.rows("train"))
+    wishes = [Wish("train", {"departure": one, "destination": other, "arriveby": asked}) for one, other in ends]
+    times = [[row["arriveby"] for row in database.lookup("train", wish.inform)] for wish in wishes]
+    wish = next(wish for wish, found in zip(wishes, times, strict=True) if found and min(found) < asked < max(found))
+    recommended = 0
+    for seed in range(30):
+        for step in steps(Conversation(Goal((wish,)), ontology, database, Policy(), Random(seed))):
+            if step.kind == "recommend" and step.lookup and step.lookup.constraints.get("arriveby") == asked:
+                assert step.lookup.rows[0]["arriveby"] <= asked
+                recommended += 1
+    assert recommended > 10
+
+
 def _read(folder: Path) -> tuple[Ontology, Database]:
     ontology = read(folder)
     return ontology, Database.read(folder, ontology)

@@ -97,7 +97,7 @@ def test_acts_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
             ("hotel-inform(pricerange=expensive)",),
             ("hotel-request(area)",),
             (),
-            ("taxi-inform(type=red seat)",),
+            ("taxi-inform(type=red seat)", "general-reqmore"),
             (),
         ]
         assert [turn.domain for turn in found.turns] == ["hotel", "hotel", "taxi", "taxi", "hotel"]
@@ -167,7 +167,7 @@ def test_sgd(tmp_path: Path) -> None:
     ]
     assert [turn.acts for turn in found.turns] == [
         ("Food_1-inform(city=Reno)",),
-        ("Food_1-recommend(name=Joe's)", "Food_1-inform(count=2)"),
+        ("Food_1-recommend(name=Joe's)", "Food_1-inform(count=2)", "general-reqmore"),
         ("Food_1-select", "Ride_1-request(fare)"),
         ("Ride_1-request(to=home)", "Ride_1-request(to=work)"),
         ("general-thank",),

@@ -80,7 +80,7 @@ def test_convlab(tmp_path: Path) -> None:
     assert tracked(found) == [(0, {"hotel-pricerange": "expensive", "hotel-bookpeople": "2"})]
     assert [turn.acts for turn in found.turns] == [
         ("hotel-inform(pricerange=expensive)", "hotel-request(entrancefee)"),
-        ("hotel-inform(count=10)",),
+        ("hotel-inform(count=10)", "general-reqmore"),
     ]
     assert [turn.domain for turn in found.turns] == ["hotel", "hotel"]
 

@@ -164,6 +164,13 @@ async def test_a_turn_that_is_always_misread_drops_the_dialogue() -> None:
     assert "User:" in caught.value.raw
 
 
+async def test_a_sentence_that_was_not_to_choose_is_asked_for_again() -> None:
+    with pytest.raises(Dropped, match=r"unreadable: user: expected one of \d+ sentences, got 'I refuse.'"):
+        await written(recipe("laptop"), saying("user", "I refuse."))
+    dialogue, _ = await written(recipe("laptop"), saying("user", "I refuse.", 1))
+    assert len(dialogue.notes) == 1
+
+
 @pytest.mark.parametrize(
     "reply", ["I would rather not say.", '{"restaurant-area": "cen', '{"restaurant-area": ["a"]}']
 )
@@ -395,6 +402,8 @@ async def test_goals_of_a_corpus(tmp_path: Path) -> None:
         }
         assert any(told.items() <= final.items() for final in finals)
     assert (await made(of, tmp_path / "again", 6))[1]["counts"]["kept"] == 6
+    vain = await seeds(recipe(goals="corpus", corpus=str(corpus), vain="1"), 12)
+    assert any("fail" in wish for seed in vain for wish in seed.content["goal"]["domains"].values())
 
 
 def test_goals_of_a_held_out_split_are_refused(tmp_path: Path) -> None:

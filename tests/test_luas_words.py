@@ -68,6 +68,7 @@ SAID: list[tuple[str, str, State, str | None, State]] = [
         None,
         {"type": "guesthouse", "internet": "yes", "parking": "no"},
     ),
+    ("A place to stay that has wifi without parking", "", {}, None, {"internet": "yes", "parking": "no"}),
     ("Yes.", "Do you need parking?", {}, "hotel", {"parking": "yes"}),
     (
         "A 4-star place to stay for 3 nights from Monday",
@@ -161,6 +162,15 @@ def test_what_is_said_in_phrases_is_read_again_and_grounded() -> None:
 
 
 @pytest.mark.skipif(not MULTIWOZ.is_dir(), reason="the public data are not at hand")
+def test_a_value_inside_a_longer_one_is_not_read() -> None:
+    rules = setting(MULTIWOZ).rules
+    said = "I fancy North American food."
+    assert rules.read(said, [], {}, "restaurant").told == {"restaurant-food": "north american"}
+    said = "I fancy North American food in the north."
+    assert rules.read(said, [], {}, "restaurant").told["restaurant-area"] == "north"
+
+
+@pytest.mark.skipif(not MULTIWOZ.is_dir(), reason="the public data are not at hand")
 def test_phrases_over_the_rows_of_multiwoz() -> None:
     said = []
     for seed in range(20):
@@ -183,6 +193,15 @@ def test_phrases_of_a_schema_that_they_do_not_know() -> None:
     assert len(said) > 50
     assert all(text and "{" not in text for _, text, _ in said)
     assert sum(1 for _, _, fault in said if fault) <= 0.02 * len(said)
+
+
+def test_a_hotel_is_said_apart_from_the_wish_for_a_place_to_stay() -> None:
+    acts = (Act("hotel", "inform", "type", "hotel"), Act("hotel", "inform", "area", "north"))
+    step = Step(USER, "hotel", INFORM, acts, {"hotel-type": "hotel", "hotel-area": "north"})
+    texts = setting().phrases.candidates(step, [], 20, Random(0))
+    assert all("place to stay" in text and " hotel" in text for text in texts), texts
+    for text in texts:
+        assert read(text) == {"hotel-type": "hotel", "hotel-area": "north"}, text
 
 
 def test_a_reference_stands_for_its_value() -> None:
@@ -235,11 +254,18 @@ def test_what_is_misread() -> None:
         ("The phone number is 01632960112.", "unsaid value"),
         ("It is 01632960111 or 01632960999.", "invented: '01632960999'"),
         ("It is 01632960111; ask for Madam Eulalie Potts there.", "invented: 'Madam Eulalie Potts'"),
+        ("It is 01632960111. Golden Wok is near.", "invented: 'Wok'"),
+        ("It is 01632960111. I recommend Zizzi.", "invented: 'Zizzi'"),
+        ("It is 01632960111. Try The Hollies on Monday; I'll book, as I've said. Free Wi-Fi!", None),
+        ("It is 01632960111. Why not try Italian food at The Hollies?", None),
+        ("It is 01632960111. I like The Hollies and Fork and Knife.", "invented: 'Fork'"),
+        ("It is 01632960111. Wait at The Hollies on Friday and Monday.", None),
+        ("It is 01632960111. The regal is nice.", "invented: 'the regal'"),
         ("It is 01632960111. They open at 06:05.", "invented: '06:05'"),
     ],
 )
 def test_what_an_agent_may_say(text: str, fault: str | None) -> None:
-    row = {"name": "the hollies", "phone": "01632960111"}
+    row = {"name": "the hollies", "phone": "01632960111", "address": "3 the regality"}
     step = Step(
         SYSTEM, "hotel", ANSWER, (Act("hotel", "inform", "phone", row["phone"]),), None, Lookup("hotel", {}, 1, (row,))
     )

@@ -146,11 +146,11 @@ def test_another_offer_is_not_yet_taken(tmp_path: Path) -> None:
     talk = begun(Wish("eatery", {"food": "irish"}), ontology, database, PLAIN, Random(0))
     first, other, *_ = database.lookup("eatery", {"food": "irish"})
     talk.offer(first, True)
-    talk.selected = talk.taken = True
+    talk.taken = True
     talk.offer(first, True)
-    assert talk.selected, "the same again"
+    assert talk.taken, "the same again"
     talk.offer(other, True)
-    assert (talk.selected, talk.taken, talk.name) == (False, False, other["name"])
+    assert (talk.taken, talk.name) == (False, other["name"])
 
 
 # ---- references -----------------------------------------------------------------------------------------------------

@@ -22,11 +22,7 @@ from tests.task_talks import BOOKED, forty, talk, task_run, turns
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 OTHERWISE: dict[str, dict[str, str | None]] = {
-    "multiwoz": {
-        "hotel-select(name=the lamp inn)": "hotel-recommend(name=the lamp inn)",
-        "hotel-book": "hotel-booked",
-        "taxi-book": "taxi-booked",
-    },
+    "multiwoz": {},
     "sgd": {
         "general-greet": None,
     },
@@ -199,6 +195,9 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["sgd", str(run), "--out", str(tmp_path / "sgd")]) == 2
     assert "dialogue luas-1: its states have 'zoo-animal'" in capsys.readouterr().err
     assert not (tmp_path / "sgd").exists()
+    elsewhere = talk(turns=(Turn(USER, "Far out.", state={"hotel-area": "suburb"}), Turn(SYSTEM, "No.")))
+    assert main(["sgd", str(task_run(tmp_path / "far", [elsewhere])), "--out", str(tmp_path / "sgd")]) == 2
+    assert "'hotel-area=suburb', which is none of the values" in capsys.readouterr().err
     assert main(["sgd", str(run), "--out", str(tmp_path / "run")]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["multiwoz", str(tmp_path), "--out", str(tmp_path / "out")]) == 2

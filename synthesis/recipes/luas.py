@@ -50,7 +50,7 @@ from synthesis.seeds import attributes
 from synthesis.task_oriented.corpora import reading
 from synthesis.task_oriented.goals import goal as goal_records
 from synthesis.task_oriented.goals.corpus import from_dialogues
-from synthesis.task_oriented.goals.drawing import Drawing, from_database
+from synthesis.task_oriented.goals.drawing import Drawing, from_database, perturbed
 from synthesis.task_oriented.goals.goal import Goal
 from synthesis.task_oriented.simulation.machine import Conversation
 from synthesis.task_oriented.simulation.policy import Policy
@@ -79,7 +79,6 @@ _LEAST = {
     **dict.fromkeys(
         ("length", "slots_length", "attempts", "candidates", "fewest_turns", "most_domains", "longest"), 1
     ),
-    "longest": 1,
     "repeats": 2,
     **dict.fromkeys(("temperature", "regenerations", "rewrites", "duplicate", "traits"), 0),
 }
@@ -107,7 +106,7 @@ class Luas:
     | first value leads to nothing        | .1                     | code   | vain                               |
     | "I don't mind"                      | removed                | code   | dontcare (.05: choice)             |
 
-    `verbalised` and `free_talk` of synthesis/task_oriented say how turns come about, `policy` and `goal_drawing` list
+    In synthesis/task_oriented, `speech` says how turns come about; `simulation.policy` and `goals.drawing` list
     the chances that have no field here.
     """
 
@@ -200,7 +199,7 @@ class Luas:
         traits = self._attributes()
         rng.shuffle(ready)
         for number in range(n):
-            goal = ready[number % len(ready)] if ready else self._drawn(setting, rng)
+            goal = self._in_vain(ready[number % len(ready)], setting, rng) if ready else self._drawn(setting, rng)
             if traits:
                 goal = dataclasses.replace(goal, persona=" ".join(rng.sample(traits, min(self.traits, len(traits)))))
             content = {"goal": goal.to_json()}
@@ -214,6 +213,10 @@ class Luas:
             except UserError as error:
                 last = error
         raise UserError(f"no goal in {_DRAWS} draws that a row satisfies; the last: {last}")
+
+    def _in_vain(self, goal: Goal, setting: Setting, rng: Random) -> Goal:
+        """A goal of a real dialogue, some values of which lead to nothing first; drawn ones come so."""
+        return perturbed(goal, setting.ontology, setting.database, rng, self.vain)
 
     def _goals_of_corpus(self, setting: Setting) -> list[Goal]:
         found = from_dialogues(reading.read(str(self.corpus)), setting.ontology, setting.database)

@@ -24,7 +24,7 @@ from synthesis.task_oriented.ontology import Domain, Ontology, Slot
 
 Row = Mapping[str, str]
 
-TIMES = ("leaveat", "arriveby")
+LEAVE, ARRIVE = TIMES = ("leaveat", "arriveby")
 """Slots that hold a time of the timetable."""
 
 UNKNOWN = ("", "?")

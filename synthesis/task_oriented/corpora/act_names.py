@@ -1,8 +1,8 @@
 """The acts of MultiWOZ and SGD in our names; those that we have no name for are counted, never guessed.
 
-Without a name of ours are MultiWOZ's offers to book (OfferBook, Booking-Inform without a slot), welcome and reqmore,
-and SGD's confirmations, affirmations, negations, intents told and offered, and reqmore. A system that lets choose
-between several (Select) recommends them; who asks SGD for alternatives asks for a recommendation.
+Without a name of ours are MultiWOZ's offers to book (OfferBook, Booking-Inform without a slot) and welcome, and SGD's
+confirmations, affirmations, negations, and intents told and offered. A system that lets choose between several
+(Select) recommends them; who asks SGD for alternatives asks for a recommendation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from synthesis.task_oriented.state import SYSTEM, USER
 MULTIWOZ = {
     USER: {name: name for name in ("inform", "request", "select", "book", "recommend", "thank", "bye", "greet")},
     SYSTEM: {
-        **{name: name for name in ("inform", "request", "recommend", "nooffer", "thank", "bye", "greet")},
+        **{name: name for name in ("inform", "request", "recommend", "nooffer", "reqmore", "thank", "bye", "greet")},
         **{"select": "recommend", "book": "booked", "offerbooked": "booked", "nobook": "refuse"},
     },
 }
@@ -33,7 +33,8 @@ SGD = {
     },
     SYSTEM: {
         **{"INFORM": "inform", "INFORM_COUNT": "inform", "REQUEST": "request", "OFFER": "recommend"},
-        **{"NOTIFY_SUCCESS": "booked", "NOTIFY_FAILURE": "refuse", "THANK_YOU": "thank", "GOODBYE": "bye"},
+        **{"NOTIFY_SUCCESS": "booked", "NOTIFY_FAILURE": "refuse", "REQ_MORE": "reqmore"},
+        **{"THANK_YOU": "thank", "GOODBYE": "bye"},
     },
 }
 """SGD's acts by who speaks."""
@@ -103,6 +104,6 @@ def _sgd(service: str, action: Any, speaker: str, where: str, told: Counter[str]
         told[f"{_UNNAMED}: {kind.lower()}"] += 1
         return
     slot = text_at(row, "slot", where).removeprefix(f"{service}-")
-    domain = GENERAL if act in ("thank", "bye") else service
+    domain = GENERAL if act in ("thank", "bye", "reqmore") else service
     values = [str(value) for value in listed(row, "values", where)] if slot else []
     yield from (Act(domain, act, slot, value) for value in values or [""])

@@ -55,7 +55,9 @@ def from_dialogues(dialogues: Iterable[Dialogue], ontology: Ontology, database: 
 
 
 def from_dialogue(dialogue: Dialogue, ontology: Ontology) -> Goal | None:
-    """The goal of a dialogue, domains in the order in which they came up; None where the final state is empty.
+    """The goal of a dialogue; None where the final state is empty.
+
+    Domains stand in the order in which they came up, those in which nothing is chosen (rides) last [code].
 
     Values stand as the dialogue has them, the first of several. Raises UserError for a dialogue of a validation or
     test split, and for one with a user's turn that has no state.
@@ -72,7 +74,9 @@ def from_dialogue(dialogue: Dialogue, ontology: Ontology) -> Goal | None:
     here = [domain for domain in order if any(domain_of(name) == domain for name in final)]
     requests = _requests(dialogue)
     known = {domain.name: domain for domain in ontology.domains}
-    wishes = [_wish(known.get(name, Domain(name, "", ())), states, requests) for name in here]
+    domains = [known.get(name, Domain(name, "", ())) for name in here]
+    rides_last = sorted(domains, key=lambda domain: not domain.inventory)
+    wishes = [_wish(domain, states, requests) for domain in rides_last]
     return Goal(tuple(wishes)) if wishes else None
 
 

@@ -16,10 +16,9 @@ from synthesis.task_oriented.database import Database
 from synthesis.task_oriented.goals.goal import Wish
 from synthesis.task_oriented.ontology import Domain, Ontology
 from synthesis.task_oriented.state import DONTCARE
-from synthesis.task_oriented.tables import Row
+from synthesis.task_oriented.tables import ARRIVE, LEAVE, Row
 
 PLACES = ("departure", "destination")
-LEAVE, ARRIVE = "leaveat", "arriveby"
 
 _EARLIEST, _LATEST, _STEP = 6 * 60, 22 * 60, 15
 """Rides are asked for between these minutes of the day, on the quarter (choice)."""

@@ -9,7 +9,9 @@ import string
 from collections.abc import Sequence
 
 from synthesis.dialogue import Lookup
+from synthesis.task_oriented import times
 from synthesis.task_oriented.acts import GENERAL, Act
+from synthesis.task_oriented.database import LATER
 from synthesis.task_oriented.simulation.progress import Progress, Scene
 from synthesis.task_oriented.simulation.steps import (
     ANSWER,
@@ -23,7 +25,7 @@ from synthesis.task_oriented.simulation.steps import (
     Step,
 )
 from synthesis.task_oriented.state import SYSTEM
-from synthesis.task_oriented.tables import TIMES, Row
+from synthesis.task_oriented.tables import ARRIVE, LEAVE, TIMES, Row
 
 REFERENCE = 8
 """Characters of a booking's reference [LUAS]."""
@@ -111,8 +113,22 @@ def _results(scene: Scene, talk: Progress) -> Step:
 
 
 def _recommend(scene: Scene, talk: Progress) -> Step:
-    talk.offer(scene.rng.choice(list(talk.rows or ())), True)
+    talk.offer(scene.rng.choice(_in_time(talk)), True)
     return _reply(talk, RECOMMEND, _describes(scene, talk, "recommend"), _some(scene, talk))
+
+
+def _in_time(talk: Progress) -> list[Row]:
+    """Results that leave no earlier and arrive no later than was asked; all where none does: a search finds those near
+    the time on both sides, and nobody recommends a train that comes too late."""
+    rows = list(talk.rows or ())
+    for slot, sign in ((LEAVE, 1), (ARRIVE, -1)):
+        asked = times.minutes(talk.constraints.get(slot, ""))
+        if asked is not None:
+            kept = [
+                row for row in rows if (sign * (times.minutes(row[slot]) or 0) - sign * asked) % times.DAY <= LATER
+            ]
+            rows = kept or rows
+    return rows
 
 
 def _some(scene: Scene, talk: Progress) -> list[Row]:

@@ -13,8 +13,8 @@ engine speaks freely and an extractor reads (as published), a step is what may b
 
 The transitions are those of LUAS (arXiv 2405.13037, section 3.3): the user informs until all is told; no result leads
 to an update, one to a question or an action, many to a recommendation; the action ends a domain, and goodbyes the
-conversation. The name of a venue comes into the state when the user takes it or asks about it, never when it is
-offered.
+conversation. The name of a venue comes into the state when the user takes it, never when it is offered, nor when a
+property of it is asked for.
 """
 
 from __future__ import annotations

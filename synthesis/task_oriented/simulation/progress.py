@@ -26,7 +26,7 @@ class Progress:
 
     What has happened: `exchange`, from 0; `revealed`, slots the user was let tell; `asked`, those the agent has just
     asked for, `inquired` ever; `answered`, properties asked for; `rows`, what the last search found, None before it;
-    `offered`, a row; `recommended`: as one of many; `selected`: the user took it or asked about it; `taken`: took it.
+    `offered`, a row; `recommended`: as one of many; `taken`: the user took it.
     """
 
     domain: Domain
@@ -48,7 +48,6 @@ class Progress:
     rows: Sequence[Row] | None = None
     offered: Row | None = None
     recommended: bool = False
-    selected: bool = False
     taken: bool = False
     done: bool = False
 
@@ -86,7 +85,7 @@ class Progress:
 
     def drop(self) -> None:
         """Nothing is offered any more."""
-        self.offered, self.recommended, self.selected, self.taken = None, False, False, False
+        self.offered, self.recommended, self.taken = None, False, False
 
 
 @dataclass(slots=True)

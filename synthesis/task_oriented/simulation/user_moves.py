@@ -134,15 +134,14 @@ def _question(scene: Scene, talk: Progress) -> Step | None:
     talk.questions -= 1
     asked = goal[:MOST] or scene.rng.sample(open_ones, min(scene.rng.randint(1, MOST), len(open_ones)))
     talk.answered.update(asked)
-    acts = [*_selects(talk), *(Act(talk.domain.name, "request", slot) for slot in asked)]
-    return _turn(scene, talk, INQUIRE_PROPERTIES, acts)
+    return _turn(scene, talk, INQUIRE_PROPERTIES, [Act(talk.domain.name, "request", slot) for slot in asked])
 
 
 def _take(scene: Scene, talk: Progress) -> Step:
     """Takes what is offered, and has it booked where the goal wants that."""
     name, first = talk.domain.name, not talk.taken
     talk.taken = True
-    acts = _selects(talk)
+    acts = _selects(talk) if first else []
     if talk.books:
         untold = talk.untold(talk.needed, scene.state)
         talk.revealed.update(reveal.bookings(list(untold), talk.asked, talk.exchange, scene.policy, scene.rng))
@@ -156,13 +155,11 @@ def _take(scene: Scene, talk: Progress) -> Step:
 
 
 def _selects(talk: Progress) -> list[Act]:
-    """The act by which the user takes what is offered or asks about it, the first time."""
-    if talk.offered is None or talk.selected:
+    """The act by which the user takes what is offered."""
+    if talk.offered is None:
         return []
-    talk.selected = True
-    return [
-        Act(talk.domain.name, "select", talk.domain.named, talk.name) if talk.name else Act(talk.domain.name, "select")
-    ]
+    named = (talk.domain.named, talk.name) if talk.name else ()
+    return [Act(talk.domain.name, "select", *named)]
 
 
 def _informs(domain: str, values: Mapping[str, str]) -> list[Act]:

@@ -93,7 +93,8 @@ _SAME = {
 _ACCEPTS = re.compile(
     r"\bbook|\breserv|\bi'll take\b|\blet's (?:go with|choose)\b|\bthat one\b|\bsounds (?:good|perfect|great)\b"
     r"|\bworks for me\b|\b(?:will|would) (?:do|be perfect|be great)\b|\bperfect\b|\bgo ahead\b|\barrange\b"
-    r"|\byes,? (?:please|that)\b|\btable\b|\bget (?:me|us) (?:in|a room)\b|\bput it on\b|\bgo there\b|\bconfirm\b"
+    r"|\byes,? (?:please|that)\b|\btable\b|\bget (?:me|us) (?:in|a room)\b|\bput it on\b|\bconfirm\b"
+    r"|\b(?:go|head) there\b|\bthat is where\b|\bvisit them\b|\bmy choice\b"
 )
 _REFUSES = re.compile(
     r"\banother\b|\bdifferent\b|\binstead\b|\bnot\b|\brecommend|\bsuggest|\bhow about\b|\bwhat about\b|^no\b"
@@ -277,10 +278,20 @@ class Rules:
             return _timed(slot.name, said, asked)
         if _truth(slot):
             return _yes_or_no(slot, said, asked)
-        found = self._value[slot.full].search(_without_references(said) if slot.name == "type" else said)
-        if found:
-            return self._values[slot.full][found[1]]
-        return None
+        told = self._without_longer(slot, said)
+        found = self._value[slot.full].search(_without_references(told) if slot.name == "type" else told)
+        return self._values[slot.full][found[1]] if found else None
+
+    def _without_longer(self, slot: Slot, said: str) -> str:
+        """Without values of the domain's other slots that have one of this slot's in them: who wants North American
+        food does not want the north."""
+        own = self._value[slot.full]
+        for other in self._ontology.domain(slot.domain).slots:
+            if other.full != slot.full and own.search(said):
+                said = self._value[other.full].sub(
+                    lambda each: "#" if own.search(each[1]) and not own.fullmatch(each[1]) else each[0], said
+                )
+        return said
 
     def _other(self, slot: Slot, said: str, rest: str) -> str | None:
         """The value of a slot of which only the schema is known: yes or no, what stands behind its words, or a value

@@ -28,6 +28,9 @@ ORDER = ("name", "stars", "internet", "parking", "pricerange", "food", "departur
 AFTER = 3
 """At most so many slots stand in one noun phrase behind the noun (choice); the others get sentences."""
 
+GOES = 0.5
+"""Chance that who takes what nobody books says that they go there (choice)."""
+
 SPILL = 0.25
 """Chance that a slot gets a sentence of its own all the same (choice)."""
 
@@ -133,9 +136,9 @@ class Draw:
     def _selected(self, act: Act) -> str:
         named = self._slots.get(f"{act.domain}-{act.slot}")
         if named is None:
-            goes = not act.slot and act.domain in ("attraction", "hotel", "restaurant")
-            return self._say("user", "select bare" if goes else "select any")
-        return self._say("user", "select", name=self.phrases.value(act.slot, act.value))
+            return self._say("user", "select any")
+        goes = not self._domain().books and self.rng.random() < GOES
+        return self._say("user", "select go" if goes else "select", name=self.phrases.value(act.slot, act.value))
 
     def _opener(self, greeted: bool) -> str:
         section = "opener next" if self.later else "opener"
@@ -157,7 +160,7 @@ class Draw:
             behind = self._behind(act)
             if not spill and self.phrases.of_slot(act, "before") and slot not in self._own_references():
                 before += self._pick(self.phrases.of_slot(act, "before")).format(value=value) + " "
-            elif not spill and self.phrases.of_slot(act, "noun") and not noun and slot not in self._own_references():
+            elif not spill and not noun and self._is_noun(act):
                 noun = value
             elif behind and not (spill and act.value == DONTCARE) and len(after) < AFTER and not spill:
                 after.append(behind)
@@ -168,6 +171,11 @@ class Draw:
             return self._clauses(rest)
         text = self._pick(self.phrases.table[section]).replace("{np}", self._noun_phrase(before, after, noun))
         return [text, *self._clauses(rest)]
+
+    def _is_noun(self, act: Act) -> bool:
+        """Whether the value can stand for the thing. "A hotel" may be any place to stay, so it is told apart."""
+        plain = act.value == singular(words_of(act.domain)) or act.slot in self._own_references()
+        return bool(self.phrases.of_slot(act, "noun")) and not plain
 
     def _noun_phrase(self, before: str, after: Sequence[str], noun: str = "") -> str:
         head = before + (noun or str(self.phrases.of_domain(self.step.domain, "noun")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from synthesis.asking import TRIES, ask
 from synthesis.dialogue import Turn
 from synthesis.engine import CRITIC, GENERATOR, Engine, Grammar, Request
-from synthesis.errors import ContextOverflow
+from synthesis.errors import ContextOverflow, ReadingError
 from synthesis.task_oriented import ontology as ontologies
 from synthesis.task_oriented.database import Database
 from synthesis.task_oriented.ontology import Ontology
@@ -58,7 +58,16 @@ class Setting:
         database = Database.read(folder, ontology)
         names = {name: database.names(name) for name in database.domains}
         rules = Rules(ontology, database)
-        return cls(ontology, database, Phrases.read(phrases, ontology), rules, Grounding(names))
+        grounding = Grounding(names, _values(ontology, database))
+        return cls(ontology, database, Phrases.read(phrases, ontology), rules, grounding)
+
+
+def _values(ontology: Ontology, database: Database) -> Iterator[str]:
+    """What the slots of searches may hold, names of results left out."""
+    for domain in ontology.domains:
+        rows = database.rows(domain.name) if domain.name in database.domains else ()
+        for slot in (slot for slot in domain.search if slot.name != domain.named):
+            yield from slot.values or sorted({row[slot.name] for row in rows if slot.name in row})
 
 
 class Caller:
@@ -92,7 +101,10 @@ class Caller:
         listed = "\n".join(f"- {each}" for each in among)
 
         def read(text: str) -> str:
-            return next(each for each in among if each == text.strip())
+            said = text.strip()
+            if said not in among:
+                raise ReadingError(f"expected one of {len(among)} sentences, got {said[:60]!r}", text)
+            return said
 
         return await self._asked(stage, template, turns, read, 1, grammar, candidates=listed)
 

@@ -68,8 +68,8 @@ def sentences(text: str) -> list[str]:
 
 
 def clauses(sentence: str) -> list[str]:
-    """Parts between commas, "and", "but", "with" and "that has"."""
-    parts = re.split(r",\s*|\b(?:and|but|with|that has)\b", sentence)
+    """Parts between commas, "and", "but", "with" and "that has"; "without" begins one."""
+    parts = re.split(r",\s*|\b(?:and|but|with|that has)\b|\s(?=without\b)", sentence)
     return [part for part in parts if part.strip()]
 
 

@@ -2,7 +2,8 @@
 
 A user's turn is right when a reader who has not seen its acts reads the slots that it was to tell, and nothing that
 the state does not hold. An agent's turn is right when it says what its acts demand, and names no venue, train, number
-or time that is neither in the rows it was shown nor in what was said before.
+or time that is neither in the rows it was shown nor in what was said before. What looks like a name is two words with
+capitals, or one behind a verb such as "recommend"; values of slots that name nothing (days, foods, towns) are none.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ def misread(read: State, wanted: State, state: State) -> str | None:
 class Grounding:
     """Which names there are, and whether an agent's words keep to those it may use."""
 
-    def __init__(self, names: Mapping[str, Sequence[str]]) -> None:
-        """`names`: of each domain, what its results are called."""
+    def __init__(self, names: Mapping[str, Sequence[str]], values: Iterable[str] = ()) -> None:
+        """`names`: of each domain, what its results are called; `values`: of slots that name nothing."""
         every = {plain(name) for each in names.values() for name in each}
         self._names = re.compile(spotting.either(every))
+        self._common = plain(" | ".join([*spotting.DAYS, *values]))
 
     def fault(self, text: str, step: Step, history: Sequence[Turn], state: State) -> str | None:
         """Why an agent may not say `text` as `step`, after `history` in the user's `state`; None where it may."""
@@ -69,8 +71,9 @@ class Grounding:
 
     def invented(self, text: str, step: Step, history: Sequence[Turn], state: State) -> str | None:
         """Which name or number in `text` is known from nowhere; None where all are known."""
-        known = plain(" ".join(_known(step, history, state)))
-        strange = next((each for each in self._claims(text) if plain(each) not in known), None)
+        known = plain(" | ".join(_known(step, history, state)))
+        named = (part for each in _capitals(text) for part in _parts(each, known) if not _has(self._common, part))
+        strange = next((each for each in (*self._claims(text), *named) if not _has(known, each)), None)
         return f"invented: {strange!r} is in no row that was looked up" if strange is not None else None
 
     def is_said(self, act: Act, text: str) -> bool:
@@ -78,13 +81,35 @@ class Grounding:
         return _is_said(act, plain(text))
 
     def _claims(self, text: str) -> Iterator[str]:
-        """Names of the database, references, numbers, times, and what looks like a name, as `text` has them."""
+        """Names of the database, references, numbers, times, and what is quoted, as `text` has them."""
         yield from (found[1] for found in self._names.finditer(plain(text)))
         yield from re.findall(r"\b(?=[A-Z0-9]*\d)[A-Z0-9]{6,}\b", text)
         yield from re.findall(r"\b\d[\d ()-]{5,}\d\b", text)
         yield from (found[0] for found in re.finditer(r"\b\d{1,2}:\d{2}\b", text))
         yield from re.findall(r"[\"“]([^\"”]{3,60})[\"”]", text)
-        yield from re.findall(r"(?<![.!?:] )(?<!^)\b[A-Z][a-z']+(?: (?:(?:of|and|the|at|on) )?[A-Z][a-z']+)+", text)
+
+
+_WORD = r"(?!I')[A-Z][\w'’]*[a-z][\w'’]*(?![-\w])"
+_RUN = re.compile(rf"\b{_WORD}(?: (?:(?:of|and|the) )?{_WORD})+")
+_ONE = re.compile(rf"\b(?:recommend|suggest|try|visit|called|named|pick|choose) (?:the )?({_WORD})")
+
+
+def _capitals(text: str) -> Iterator[str]:
+    """What looks like a name, as `text` has it; the first word of a sentence is part of it, or not."""
+    for found in _RUN.finditer(text):
+        begins = not found.start() or text[found.start() - 2 : found.start()].strip() in (".", "!", "?", ":")
+        yield found[0].partition(" ")[2] if begins and " " in found[0] else found[0]
+    yield from (found[1] for found in _ONE.finditer(text))
+
+
+def _parts(name: str, known: str) -> list[str]:
+    """A name, or two between which there is an "and", where `known` does not have it as one."""
+    return [name] if _has(known, name) else name.split(" and ")
+
+
+def _has(texts: str, claim: str) -> bool:
+    """Whether `texts`, plain, have `claim` as whole words; a time also without its first nought."""
+    return re.search(rf"(?<!\w)0?{re.escape(plain(claim))}(?!\w)", texts) is not None
 
 
 def _is_said(act: Act, said: str) -> bool:

@@ -62,9 +62,9 @@ The visitor's last message:
 $utterance
 
 Which of these does the last message set or change? Answer with a JSON object of names and values, and with nothing \
-else. What the visitor does not care about has the value "dontcare". Where the visitor takes, books or asks about a \
-place that the guide has just offered, its name is set. Where the message refers to something earlier, such as the \
-same area, give the value itself. An empty object means that nothing is set.""")
+else. What the visitor does not care about has the value "dontcare". Where the visitor takes or books a place that \
+the guide has offered, its name is set; to ask about it sets nothing. Where the message refers to something earlier, \
+such as the same area, give the value itself. An empty object means that nothing is set.""")
 
 USER_FREE = Template("""You are in town for the first time and chat with a local guide about a $domain.$persona
 
