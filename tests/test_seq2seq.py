@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthesis.errors import Failure, UserError
 from tests.tiny_model import make_tiny_model
 from tests.tiny_seq2seq import make_tiny_seq2seq, rows, tiny_tokenizer, write
-from training.generation import Decoding, generate
+from training.generation import Decoding, device, generate
 from training.pairs import Lengths, Origin, Pair, collator, cut, encode, fingerprint, label_report, sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -262,3 +262,13 @@ def test_the_least_and_most_tokens_are_kept(models: dict[str, Path]) -> None:
     model, tokenizer = load(str(models["bart"]), SHORT)
     (text,) = generate(model, tokenizer, ["Hi Ada"], Decoding(2, 10, 14), batch=1, longest=64)
     assert 8 <= len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= 14
+
+
+def test_an_accelerator_that_torch_was_built_for_but_is_not_there_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def current(check_available: bool = False) -> torch.device | None:
+        return None if check_available else torch.device("cuda")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", current)
+    assert device() == torch.device("cpu")

@@ -25,10 +25,10 @@ class Decoding:
 
 
 def device() -> Any:
-    """The accelerator if there is one, otherwise the CPU."""
+    """The accelerator if there is one that works, otherwise the CPU: torch may be built for one that is not there."""
     import torch
 
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def generate(
