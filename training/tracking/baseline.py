@@ -1,8 +1,8 @@
 """States without learning, to hold trackers against: `python -m training.tracking.baseline KIND --data SOURCE ...`.
 
 `empty` says nothing of any turn: it is right as long as the user has said nothing either. `rules` reads each turn by
-the rules that check LUAS's generated dialogues (`synthesis.task_oriented.speech.extraction`) and adds what it read to the
-state that it had. Both write what training.tracking.predict writes.
+the rules that check LUAS's generated dialogues (`synthesis.task_oriented.speech.extraction`) and adds what it read to
+the state that it had. Both write what training.tracking.predict writes.
 """
 
 from __future__ import annotations
