@@ -38,7 +38,7 @@ class Size:
     most: int | None = None
     test: int = 100
     generated: int = 400
-    epochs: int = 2
+    epochs: int = 1
     standins: int = 600
 
 
