@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from synthesis.task_oriented import ontology
 from training.command import told
@@ -24,12 +23,10 @@ from training.steps import Step, claim
 from training.tracking import dst_report
 from training.tracking.commands import SCORERS, Bench, Chain, Commands
 from training.tracking.dst_report import BOTH, EMPTY, GENERATED, REAL, RULES
-from training.tracking.material import Divided, add_flags, divided, human, start
+from training.tracking.material import Divided, add_flags, divided, human, planned, report_path, start
 from training.tracking.results import Gold, Place
 
 NAME = "luas-dst"
-FREE = ("out", "jobs", "report")
-"""Flags that a run may be gone on with differently: they leave what was measured as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +146,6 @@ def _all_done(*begun: Future[None]) -> None:
         each.result()
 
 
-def planned(flags: argparse.Namespace, size: Size) -> dict[str, Any]:
-    """What the results in --out depend on."""
-    given = {name: value for name, value in vars(flags).items() if name not in FREE}
-    plan: dict[str, Any] = (
-        given | {"ontology": str(flags.ontology)} | {name: getattr(size, name) for name in Size.__slots__}
-    )
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in plan.items()}
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags."""
     made = argparse.ArgumentParser(f"make experiment NAME={NAME}", description=__doc__, allow_abbrev=False)
@@ -177,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cells = Cells(flags.out, Commands(flags.ontology, data.test, flags.grammar), data, size, flags.student)
     cells.run(flags.jobs)
     gold = Gold.read(data.test, ontology.read(flags.ontology))
-    report = flags.report or (flags.out if flags.quick else Path("docs/experiments")) / f"{NAME}.md"
+    report = report_path(flags, NAME)
     dst_report.write(dst_report.read(cells.places(), SCORERS, gold, flags.out), plan, report)
     print(f"{report} is written")
 

@@ -14,20 +14,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from synthesis.task_oriented import ontology
 from training.command import told
 from training.steps import Step, claim
 from training.tracking import replace_report
 from training.tracking.commands import SCORERS, Bench, Chain, Commands
-from training.tracking.material import Divided, add_flags, divided, human, start
+from training.tracking.material import Divided, add_flags, divided, human, planned, report_path, start
 from training.tracking.replace_report import REAL, REMOVED, REPLACED
 from training.tracking.results import Gold, Place
 
 NAME = "luas-replace"
-FREE = ("out", "jobs", "report")
-"""Flags that a run may be gone on with differently: they leave what was measured as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +104,6 @@ class Cells:
         ]
 
 
-def planned(flags: argparse.Namespace, size: Size) -> dict[str, Any]:
-    """What the results in --out depend on."""
-    given = {name: value for name, value in vars(flags).items() if name not in FREE}
-    plan = given | {"ontology": str(flags.ontology)} | dataclasses.asdict(size)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in plan.items()}
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags."""
     made = argparse.ArgumentParser(f"make experiment NAME={NAME}", description=__doc__, allow_abbrev=False)
@@ -135,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = divided(source, flags.out / "data", size.test, size.most, (), size.seeds)
     cells = Cells(flags.out, Commands(flags.ontology, data.test, flags.grammar), data, size, domain, flags.student)
     cells.run(flags.jobs)
-    report = flags.report or (flags.out if flags.quick else Path("docs/experiments")) / f"{NAME}.md"
+    report = report_path(flags, NAME)
     found = replace_report.read(cells.places(), SCORERS, Gold.read(data.test, schema), domain, flags.out)
     replace_report.write(found, plan, report)
     print(f"{report} is written")

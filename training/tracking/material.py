@@ -8,9 +8,11 @@ about people's dialogues.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synthesis.dialogue import to_json
 from synthesis.embedded_model import SHIPPED
@@ -29,6 +31,10 @@ OTHER = ("--seed", "1000", "--coreference", "0.5", "--opener", "0.3", "--vain", 
 
 SMALL = Shape(hidden=128, layers=4, heads=4, intermediate=352)
 """1.3M parameters, from scratch, with the embedded model's tokenizer."""
+
+
+FREE = ("out", "jobs", "report")
+"""Flags that a run may be gone on with differently: they leave what was measured as it is."""
 
 
 def add_flags(made: argparse.ArgumentParser, name: str) -> None:
@@ -54,6 +60,18 @@ def add_flags(made: argparse.ArgumentParser, name: str) -> None:
     add("--jobs", type=positive, default=2, metavar="N", help="commands at a time, a thread each (default: 2)")
     add("--out", type=Path, default=Path("runs") / name, metavar="DIR", help=f"default: runs/{name}")
     add("--report", type=Path, metavar="FILE.md", help=f"default: docs/experiments/{name}.md; quick: in --out")
+
+
+def planned(flags: argparse.Namespace, size: Any) -> dict[str, Any]:
+    """What the results in --out depend on: the flags, and the experiment's `size`, a dataclass."""
+    given = {name: value for name, value in vars(flags).items() if name not in FREE}
+    plan = given | {"ontology": str(flags.ontology)} | dataclasses.asdict(size)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in plan.items()}
+
+
+def report_path(flags: argparse.Namespace, name: str) -> Path:
+    """Where the report goes; a quick one is no document."""
+    return Path(flags.report or (flags.out if flags.quick else Path("docs/experiments")) / f"{name}.md")
 
 
 @dataclass(frozen=True, slots=True)
