@@ -14,15 +14,15 @@ import pytest
 
 from synthesis.errors import BuildError, ParleyError, UserError
 from synthesis.reading import transcript
-from training import embedded_tasks as tasks
+from training.embedded import persona_chat as tasks
 from training.command import told
 from training.data import IGNORED, Encoded, mask_report
-from training.embedded_talks import Talk, introduced, talks, window
+from training.embedded.talks import Talk, introduced, talks, told as as_told, window
 from training.examples import encode, read
 from training.models import Shape, new_model, train_tokenizer
 from training.packing import batches, collate, pack
 from training.rows import rows
-from training.statements import clean, longest_copy, negated, overlap, statement
+from training.embedded.statements import clean, longest_copy, negated, overlap, statement
 
 NAMES = ["Mina", "Jonas", "Petra", "Abel", "Ruth", "Noor"]
 SPARE = ["I keep bees on a flat roof.", "I have never seen the sea.", "My aunt sells violins.", "I fear geese."]
@@ -353,7 +353,7 @@ def corpus(path: Path) -> Path:
 
 @pytest.fixture
 def material(tmp_path: Path) -> list[Talk]:
-    return list(talks(corpus(tmp_path / "corpus.jsonl.gz"), ["spc", "self_dialogue"], NAMES))
+    return list(talks(as_told(corpus(tmp_path / "corpus.jsonl.gz")), ["spc", "self_dialogue"], NAMES))
 
 
 def test_placeholders_become_the_names_of_who_is_meant(material: list[Talk]) -> None:
