@@ -21,8 +21,8 @@ from synthesis.personas import (
     bullets,
 )
 from synthesis.recipes.spc import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER
-from training.embedded.talks import Talk, introduced, profile, window
 from training.embedded.statements import longest_copy, negated, overlap, rephrased, sentences, statement
+from training.embedded.talks import Talk, introduced, profile, window
 
 Pair = tuple[str, str]
 Profiles = tuple[list[str], list[str]]
@@ -77,14 +77,14 @@ def woven(part: Kept, answers: Sequence[tuple[str, str]], rng: Random) -> Kept:
     to do. `answers`: (query, trait) pairs. The new traits take the places of others; the length stays within bounds.
     """
     profiles, turns = [list(traits) for traits in part[0]], list(part[1])
-    exchanges = rng.sample(list(answers), rng.choice((2, 2, 3)))
+    exchanges = rng.sample(answers, rng.choice((2, 2, 3)))
     turns = turns[: 16 - 2 * len(exchanges)]
     places = sorted(rng.sample(range(2, len(turns)), len(exchanges)), reverse=True)
     new: tuple[list[str], list[str]] = ([], [])
     for place, (query, trait) in zip(places, exchanges, strict=True):
         owner = (place + 1) % 2
         new[owner].append(trait)
-        said = trait if rng.random() < 0.6 else rephrased(trait, rng)
+        said = trait if rng.random() < 0.35 else rephrased(trait, rng)
         before = rng.choice(_BEFORE)
         lowered = (
             said if said.startswith(("I ", "I'")) or not before or before[-2] in "?." else said[0].lower() + said[1:]
@@ -168,7 +168,7 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
 
 
 def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
-    """The published critic: Yes, with the reason, where a trait is denied or the profiles have changed places; or No."""
+    """The published critic: Yes and why where a trait is denied or the profiles have changed places; otherwise No."""
     profiles, turns = (list(part[0][0]), list(part[0][1])), part[1][:10]
     chance = rng.random()
     answer = "No. What both say fits with their profiles."

@@ -16,7 +16,7 @@ from synthesis.reading import USERS
 from synthesis.recipes.spc import Spc
 from training.embedded import persona_chat as calls
 from training.embedded.knowing import Knowing, Runs
-from training.embedded.row import Row, asked, fitting, several
+from training.embedded.row import Row, asked, fitting, held_out, several
 from training.embedded.talks import Talk, frequent
 
 PASSES = {"spc": 10, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
@@ -87,7 +87,7 @@ def answered(facts: Sequence[tuple[str, str]], queries: Sequence[str]) -> list[A
 def rows(
     material: Sequence[Talk], known: Sequence[Answer], rng: Random, scale: float, dropped: Counter[str]
 ) -> Iterator[Row]:
-    """Examples of all the recipe's calls. `scale`: share of the usual numbers; `dropped`: counts what filters refuse."""
+    """Examples of all the recipe's calls. `scale`: share of the usual numbers; `dropped`: what filters refuse."""
     spare = list(dict.fromkeys(trait for _, _, trait in known))
     parts = _parts(material, spare, rng)
     told = [(query, trait) for _, query, trait in known if query]
@@ -115,7 +115,8 @@ def _generated(
     """Examples of the generator; only conversations that the recipe's own filters keep."""
     names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
     given = list(exemplars())
-    short = [part for _, part in given] + [part for _, part in parts if len(calls.lines(part[1])) < 900]
+    learned = [part for talk, part in parts if not held_out(talk.id)]
+    short = [part for _, part in given] + [part for part in learned if len(calls.lines(part[1])) < 900]
     todo = [(talk.source, talk.id, part) for talk, part in parts]
     todo += [("seeds", name, part) for name, part in given for _ in range(PASSES["seeds"])]
     filters = Spc(**{**Spc.presets["laptop"], "coverage": 0}).filters(Knowing({}))
@@ -142,10 +143,11 @@ async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str | None:
 
 def _criticised(parts: Sequence[Part], spare: Sequence[str], rng: Random, scale: float) -> Iterator[Row]:
     """Examples of the critics' calls."""
+    learned = [part for talk, part in parts if not held_out(talk.id)]
 
     def make(task: str) -> Row | None:
         talk, part = rng.choice(parts)
-        other = rng.choice(parts)[1][1]
+        other = rng.choice(learned)[1]
         makers: dict[str, Callable[[], calls.Pair | None]] = {
             "faithfulness": lambda: calls.faithfulness(part, spare, rng),
             "faithfulness_paper": lambda: calls.faithfulness_paper(part, rng),
