@@ -1,4 +1,4 @@
-"""`python -m builders build | check | push | push-model | quac | coqa`: runs to datasets, files and the Hub."""
+"""`python -m builders build|check|push|push-model|quac|coqa|multiwoz|sgd`: runs to datasets, files and the Hub."""
 
 from __future__ import annotations
 
@@ -75,6 +75,13 @@ def _export_flags(verbs: Any) -> None:
         export.add_argument("source", type=Path, metavar="DIST_OR_RUN", help="dataset folder, or finished run")
         export.add_argument("--out", type=Path, required=True, metavar="FILE.json")
         export.add_argument("--split", help="train, validation or test (default: all)")
+    for form, name in (("multiwoz", "MultiWOZ 2.2"), ("sgd", "SGD")):
+        export = verbs.add_parser(form, help=f"write dialogues with states as a folder of JSON files in {name}'s form")
+        export.add_argument("source", type=Path, metavar="DIST_OR_RUN", help="dataset folder, or finished run")
+        export.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new or an empty one")
+        export.add_argument(
+            "--ontology", type=Path, metavar="FOLDER", help="of the schema.json that the run had (default: Parley's)"
+        )
 
 
 def _build(options: argparse.Namespace) -> list[str]:
@@ -144,6 +151,12 @@ def _export(options: argparse.Namespace) -> list[str]:
     return [write(options.source, options.verb, options.out, options.split)]
 
 
+def _export_states(options: argparse.Namespace) -> list[str]:
+    from builders.state_files import write
+
+    return [write(options.source, options.verb, options.out, options.ontology)]
+
+
 _VERBS = {
     "build": _build,
     "check": _check,
@@ -151,6 +164,8 @@ _VERBS = {
     "push-model": _push_model,
     "quac": _export,
     "coqa": _export,
+    "multiwoz": _export_states,
+    "sgd": _export_states,
 }
 
 

@@ -58,11 +58,11 @@ def build(
     _checked(name, repo, license)
     target = out / name
     _replaceable(target)
-    beside = Reference.of(reference) if reference else None
+    beside = Reference.of(reference, kind.beside(reference)) if reference else None
     with _disk(target), tempfile.TemporaryDirectory(prefix="parley-build-") as cache:
         with _beside(target) as folder:
             builder = kind(config_name=kind.BUILDER_CONFIGS[0].name, data_dir=str(run.folder), cache_dir=cache)
-            seen = survey(run, builder)
+            seen = survey(run, builder, beside)
             tables = list(_tables(run, kind, folder, Path(cache)))
             _describe(run, builder, tables, seen, folder, repo or name, license, beside)
             rows = _verified(folder, tables)
@@ -180,6 +180,8 @@ def _draw(run: Run, seen: Survey, folder: Path) -> dict[str, str]:
     folder.mkdir()
     figures.funnel(run.facts["funnel"], folder / "funnel.png")
     figures.lengths(seen.turns, seen.words, folder / "lengths.png")
+    if slots := seen.particulars.get("slots"):
+        figures.slots(slots, folder / "slots.png")
     if fought := contests(run.facts):
         figures.critics(fought, folder / "critics.png")
     return {path.stem: f"figures/{path.name}" for path in sorted(folder.iterdir())}

@@ -18,6 +18,7 @@ import datasets
 from synthesis import recipes
 from synthesis.contents import digested
 from synthesis.dialogue import Dialogue, Turn, from_json, messages
+from synthesis.dialogue_files import Dialogues
 from synthesis.errors import BuildError, ParleyError, UserError
 
 Row = Mapping[str, Any]
@@ -143,8 +144,8 @@ def _dialogue(line: bytes, where: str) -> Dialogue:
 
 
 def shipped(fields: Mapping[str, Any]) -> list[str]:
-    """Which `fields` of run.json are files that come with Parley, by their contents, not by their names alone."""
-    own = {digested(path) for path in RECIPES.iterdir() if path.is_file()}
+    """Which `fields` of run.json are files or folders that come with Parley, by their contents, not names alone."""
+    own = {digested(path) for path in RECIPES.iterdir() if not path.name.startswith("__")}
     return [name for name, value in fields.items() if isinstance(value, str) and value in own]
 
 
@@ -240,8 +241,18 @@ class DialogueBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         """Licence and its reason for a run with these `fields` of run.json, where nobody has chosen one."""
         return self.license, self.license_reason
 
-    def particulars(self, dialogues: Iterable[Dialogue]) -> Mapping[str, Any]:
-        """What this recipe's card counts beside what every card does, as plain JSON; its template knows the keys."""
+    @classmethod
+    def beside(cls, source: str) -> Iterable[Dialogue]:
+        """Dialogues whose numbers the card shows beside, to be read more than once. Raises UserError."""
+        return Dialogues(source)
+
+    def particulars(
+        self, dialogues: Iterable[Dialogue], reference: Iterable[Dialogue] | None = None
+    ) -> Mapping[str, Any]:
+        """What this recipe's card counts beside what every card does, as plain JSON; its template knows the keys.
+
+        Where there is `slots` among them, a figure shows those, and their `reference` where they have one.
+        """
         return {}
 
     def _info(self) -> datasets.DatasetInfo:

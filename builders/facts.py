@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -50,13 +50,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One look at all dialogues: their splits, the lengths for the figures, and the conversation for the card."""
+    """One look at all dialogues: splits, lengths, the conversation for the card, and what the recipe counts."""
 
     splits: Mapping[str, str]
     turns: Sequence[int]
     words: Sequence[int]
     sample: Dialogue
     shared: Mapping[str, float]
+    particulars: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,18 @@ class Reference:
     """Dialogues of people, or of another system, that the card shows beside: what they are called, their numbers."""
 
     name: str
+    dialogues: Iterable[Dialogue]
     numbers: Mapping[str, float]
 
     @classmethod
-    def of(cls, source: str) -> Reference:
-        """What `dialogue_files` takes as a source. Raises UserError for what it cannot read."""
-        dialogues = Dialogues(source)
+    def of(cls, source: str, dialogues: Iterable[Dialogue]) -> Reference:
+        """The `dialogues` that were read from `source`."""
         local = Path(source).exists() or Path(source.partition(":")[0]).exists()
-        return cls(PurePath(source).name if local else source, numbers(dialogues.texts(), lambda: dialogues))
+        texts = dialogues.texts() if isinstance(dialogues, Dialogues) else texts_of(dialogues)
+        return cls(PurePath(source).name if local else source, dialogues, numbers(texts, lambda: dialogues))
 
 
-def survey(run: Run, builder: DialogueBuilder) -> Survey:
+def survey(run: Run, builder: DialogueBuilder, reference: Reference | None = None) -> Survey:
     """Raises BuildError for no dialogues at all, for an id that comes twice, and for an unreadable line."""
     ids: set[str] = set()
     groups: set[str] = set()
@@ -101,7 +103,8 @@ def survey(run: Run, builder: DialogueBuilder) -> Survey:
         if sample is None and splits[builder.group(dialogue)] == "train":
             sample = dialogue
     assert sample is not None  # split_of leaves train empty only where there is nothing
-    return Survey(splits, turns, lengths, sample, _shared(run, builder, splits))
+    particulars = builder.particulars(run.dialogues(), reference.dialogues if reference else None)
+    return Survey(splits, turns, lengths, sample, _shared(run, builder, splits), particulars)
 
 
 def _shared(run: Run, builder: DialogueBuilder, splits: Mapping[str, str]) -> dict[str, float]:
@@ -172,7 +175,7 @@ def facts(
             for key, value in found.items()
             if not key.startswith(tuple(SPREADS))
         ],
-        "particulars": builder.particulars(run.dialogues()),
+        "particulars": dict(seen.particulars),
         "figures": dict(figures),
         "sample": _sample(seen.sample),
     }

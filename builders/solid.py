@@ -218,6 +218,8 @@ class Solid(DialogueBuilder):
         kind = (dialogue.goal or {}).get("type")
         return "\n".join(" ".join(str(each).casefold().split()) for each in (dialogue.topic or dialogue.id, kind))
 
-    def particulars(self, dialogues: Iterable[Dialogue]) -> Mapping[str, Any]:
+    def particulars(
+        self, dialogues: Iterable[Dialogue], reference: Iterable[Dialogue] | None = None
+    ) -> Mapping[str, Any]:
         """How often each intent and each combination occurs."""
         return labels.counted(dialogues)

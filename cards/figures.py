@@ -1,4 +1,4 @@
-"""Figures of a card: the funnel, the lengths, the contests, the training curve; the same bytes for the same numbers.
+"""Figures of a card: funnel, lengths, slots, contests, training curve; the same bytes for the same numbers.
 
 PNGs for a page 800 pixels wide. Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart,
 and every bar carries its number.
@@ -46,6 +46,29 @@ def lengths(turns: Sequence[int], words: Sequence[int], path: Path) -> None:
     with drawing(path, 3.2, columns=2) as axes:
         _histogram(axes[0], turns, "Turns of a conversation", "conversations")
         _histogram(axes[1], words, "Words of a turn", "turns")
+
+
+def slots(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """In how many of the user's turns each slot is set, in hundredths; the reference's below where rows have it.
+
+    `rows`: [{"slot", "share", "reference"?}], from top to bottom; shares are 0 to 1.
+    """
+    kinds = [("share", "here", BLUE), ("reference", "reference", ORANGE)]
+    shown = [kind for kind in kinds if all(kind[0] in row for row in rows)]
+    width = 0.8 / len(shown)
+    with drawing(path, (0.12 + 0.12 * len(shown)) * max(len(rows), 2) + 1.2) as axes:
+        for place, (key, label, colour) in enumerate(shown):
+            shares = [100 * row[key] for row in rows]
+            lines = [row + (place - (len(shown) - 1) / 2) * width for row in range(len(rows))]
+            bars = axes[0].barh(lines, shares, color=colour, height=0.9 * width, label=label)
+            axes[0].bar_label(bars, [f"{share:.1f}" for share in shares], padding=4, fontsize=8)
+        axes[0].set_yticks(range(len(rows)), [row["slot"] for row in rows], fontsize=9)
+        axes[0].set_ylim(len(rows) - 0.5, -0.5)
+        axes[0].margins(x=0.1)
+        axes[0].set_title("User turns whose state has the slot, %", loc="left")
+        _bare(axes[0])
+        if len(shown) > 1:
+            axes[0].legend(frameon=False, loc="lower right")
 
 
 def critics(contests: Sequence[Mapping[str, int]], path: Path) -> None:

@@ -31,13 +31,29 @@ class Persona:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """What was asked of a database before a turn, and what came back.
+
+    `constraints`: slot without its domain to value. `count`: how many rows hold; `rows`: those that the speaker was
+    shown, column to value.
+    """
+
+    domain: str
+    constraints: Mapping[str, str]
+    count: int
+    rows: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One utterance and its labels.
 
-    `intents`: utterance intents (solid). `acts`: dialogue acts (luas). `state`: belief state after this turn, slot to
-    value (luas). Of autoconv: `evidence`, the sentence of the document that the utterance rests on; `span`, where in
-    the document the answer stands (first character, one after the last); `references`, what other people answered;
-    `logprob`, the mean natural log-probability of its tokens.
+    `intents`: utterance intents (solid). Of luas: `acts`, dialogue acts such as `hotel-inform(area=north)`; `state`,
+    the belief state after a turn of the user, `domain-slot` to value, other values that are right too after a `|`;
+    `domain`, which one the turn is about; `lookup`, what was looked up for it. Of autoconv: `evidence`, the sentence
+    of the document that the utterance rests on; `span`, where in the document the answer stands (first character, one
+    after the last); `references`, what other people answered; `logprob`, the mean natural log-probability of its
+    tokens.
     """
 
     speaker: str
@@ -45,6 +61,8 @@ class Turn:
     intents: tuple[str, ...] = ()
     acts: tuple[str, ...] = ()
     state: Mapping[str, str] | None = None
+    domain: str | None = None
+    lookup: Lookup | None = None
     evidence: str | None = None
     span: tuple[int, int] | None = None
     references: tuple[str, ...] = ()
@@ -238,8 +256,19 @@ def _persona(row: Json, where: str) -> Persona:
 
 
 def _turn(row: Json, where: str) -> Turn:
-    turn: Turn = _make(Turn, row, where, {})
+    turn: Turn = _make(Turn, row, where, {"lookup": _lookup})
     return turn
+
+
+def _lookup(row: Json, where: str) -> Lookup:
+    lookup: Lookup = _make(Lookup, row, where, {"rows": _each(_cells)})
+    return lookup
+
+
+def _cells(row: Json, where: str) -> Json:
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: got {str(row)[:60]!r}, expected an object")
+    return dict(row)
 
 
 def _rejected(row: Json, where: str) -> Rejected:

@@ -15,6 +15,7 @@ from typing import Any
 from synthesis import reading
 from synthesis.dialogue import Dialogue, Persona, Turn, from_json
 from synthesis.errors import ReadingError, UserError
+from synthesis.task_oriented.flat import goal_json, turn_json
 
 Row = Mapping[str, Any]
 SPC_COLUMNS = ("user 1 personas", "user 2 personas", "Best Generated Conversation")
@@ -76,14 +77,17 @@ def _judged(row: Row, name: str, where: str) -> Read:
 
 def _table(row: Row, name: str, where: str) -> Read:
     """A row of a dataset that we built: whatever else its columns hold, turns and profiles have known names."""
-    turns = from_json({"id": name, "turns": row["turns"]}, where).turns
+    cells = row["turns"]
+    told_turns = list(map(turn_json, cells)) if isinstance(cells, list) else cells
+    turns = from_json({"id": name, "turns": told_turns}, where).turns
     profiles = next((pair for pair in _PROFILES if all(row.get(column) for column in pair)), ())
     personas = tuple(_persona(name, side, row[column], where) for side, column in enumerate(profiles, 1))
     topic = next((row[column] for column in _TOPICS if isinstance(row.get(column), str)), None)
     document = row.get("document")
     notes = tuple(row["notes"]) if isinstance(row.get("notes"), list) else ()
     told = document if isinstance(document, str) else None
-    return Read(Dialogue(_named(row, name), turns, personas, topic, told, notes=notes))
+    goal = goal_json(row.get("goal"), row.get("persona"))
+    return Read(Dialogue(_named(row, name), turns, personas, topic, told, goal, notes=notes))
 
 
 def _persona(name: str, side: int, traits: Any, where: str) -> Persona:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from synthesis.engine import Reply, Request
-from tests import document_clerk, solid_clerk, topic_clerk
+from tests import document_clerk, solid_clerk, topic_clerk, travel_clerk
 
 OPENERS = ("Hello there", "Good evening", "What a day", "Is this seat free", "Nice hat", "Are you from here")
 LINES = (
@@ -38,6 +38,8 @@ def clerk(request: Request) -> str | Reply:
         return solid_clerk.answer(request)
     if request.stage in topic_clerk.ANSWERS:
         return topic_clerk.answer(request)
+    if request.stage in travel_clerk.ANSWERS:
+        return travel_clerk.answer(request)
     prompt = request.prompt if request.prompt is not None else request.messages[-1][1]
     rng = Random(hashlib.sha256(f"{request.stage}:{request.seed}:{prompt}".encode()).hexdigest())
     return ANSWERS[request.stage](prompt, rng)

@@ -15,7 +15,7 @@ PACKAGES = ("synthesis", "builders", "cards", "training")
 LAZY = {"torch", "transformers", "trl", "sentence_transformers", "sklearn", "datasets", "matplotlib"}
 EAGER = {
     f"builders/{name}.py": {"datasets"}
-    for name in ("dialogues", "provenance", "spc", "diasynth", "autoconv", "solid", "solid_rl")
+    for name in ("dialogues", "provenance", "spc", "diasynth", "autoconv", "solid", "solid_rl", "luas")
 }
 """Builders are classes of `datasets` and declare its features."""
 SERVED = "synthesis/server/"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthesis.dialogue import Dialogue, Origin, Persona, Rejected, Stage, Turn, from_json, messages, to_json
+from synthesis.dialogue import Dialogue, Lookup, Origin, Persona, Rejected, Stage, Turn, from_json, messages, to_json
 from synthesis.errors import StorageError, UserError
 from synthesis.outcomes import Round, Shard, Writer, part
 from synthesis.storage import dump, read_jsonl, read_text, write_json, write_jsonl
@@ -29,13 +29,17 @@ numbers = st.integers(0, 10**9)
 plain = st.recursive(
     st.none() | st.booleans() | numbers | texts, lambda inner: st.dictionaries(texts, inner, max_size=2)
 )
+maps = st.dictionaries(texts, texts, max_size=2)
+lookups = st.builds(Lookup, texts, maps, numbers, st.lists(maps, max_size=2).map(tuple))
 turns = st.builds(
     Turn,
     texts,
     texts,
     lists,
     lists,
-    st.none() | st.dictionaries(texts, texts, max_size=2),
+    st.none() | maps,
+    maybe_texts,
+    st.none() | lookups,
     maybe_texts,
     st.none() | st.tuples(numbers, numbers),
     lists,
