@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, help="the embedded model's; default: that of its first")
     parser.add_argument("--vocabulary", type=int, help="size of a new vocabulary; default: the size's")
     parser.add_argument("--examples", type=int, default=0, help="learn a vocabulary from so many of a file; 0: all")
+    parser.add_argument("--bare", action="store_true", help="with --data: write the tokenizer alone")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     shape = SIZES.get(given.size, Shape())
@@ -167,6 +168,10 @@ def main() -> None:
     else:
         texts = (text for path in given.data for text in _texts(path, given.examples))
         tokenizer = train_tokenizer(texts, shape.vocabulary, shape.context)
+        if given.bare:
+            tokenizer.save_pretrained(given.out)
+            print(f"{given.out}: {len(tokenizer):,} tokens")
+            return
         parameters = _write(new_model(tokenizer, shape, given.seed), tokenizer, given.seed, given.out)
     print(f"{given.out}: {parameters:,} parameters")
 

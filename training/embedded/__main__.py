@@ -19,7 +19,7 @@ from typing import Any
 
 from synthesis.storage import write_json, write_jsonl
 from training.command import told
-from training.embedded import autoconv, corpus, diasynth, drills, friends, plain, solid, spc
+from training.embedded import autoconv, corpus, diasynth, drills, friends, luas, plain, solid, spc
 from training.embedded.corpus import Corpus
 from training.embedded.row import Row, fitting, held_out
 
@@ -28,7 +28,7 @@ LICENCES = {
     "star": "MIT", "taskmaster4": "CC-BY-4.0", "woz": "Apache-2.0", "camrest": "CC-BY-4.0", "crd3": "CC-BY-SA-4.0",
     "dstc11_track5": "CDLA-Sharing-1.0", "medquad": "CC-BY-4.0", "qmsum": "MIT", "qmsum_qa": "MIT", "gsm8k": "MIT",
     "mts_dialog": "CC-BY-4.0", "aci_bench": "CC-BY-4.0", "multiwoz": "MIT",
-    **dict.fromkeys(("seeds", "worlds"), "Apache-2.0"),
+    **dict.fromkeys(("seeds", "worlds", "town"), "Apache-2.0"),
     "outlines": "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, CC-BY-3.0, MIT",
     "entities": "Apache-2.0, CC-BY-4.0, MIT",
 }  # fmt: skip
@@ -59,6 +59,7 @@ def call_rows(given: Corpus, rng: Random, scale: float, dropped: Counter[str]) -
     yield from diasynth.rows(given.casual, given.outlines, given.casts, summaries, rng, scale, dropped)
     yield from solid.rows(corpus.seeking(given, rng, scale), given.entities, rng, scale, dropped)
     yield from autoconv.rows(given.grounded, rng, dropped)
+    yield from luas.rows(given.friends, rng, scale)
 
 
 def write(rows: list[Row], folder: Path, name: str, rng: Random) -> None:

@@ -21,7 +21,7 @@ from training.embedded.talks import Talk, Told, talks, told
 CASUAL = ("spc", "self_dialogue", "topical_chat")
 TASK = ("sgd", "star", "taskmaster4", "woz", "camrest", "dstc11_track5")
 
-WORLDS = 3000
+WORLDS = 2200
 """Made-up subjects (choice)."""
 
 SEEKING = 2500

@@ -73,7 +73,7 @@ async def _spoken(each: Sought, rng: Random) -> list[Row]:
     found = engine.rows("solid", each.source, each.id)
     few = [row for row in found if row.task == "solid.turn"]
     others = [row for row in found if row.task != "solid.turn"]
-    return [*rng.sample(few, min(3, len(few))), *rng.sample(others, min(2, len(others)))]
+    return [*rng.sample(few, min(2, len(few))), *rng.sample(others, min(2, len(others)))]
 
 
 def merged(request: Request) -> str:
