@@ -16,10 +16,8 @@ from training.models import SIZES, Shape, new_model, train_tokenizer
 
 FLAGS = (
     "--use_cpu", "true", "--bf16", "false", "--threads", "1", "--row_lengths", "64", "128", "--step_tokens", "128",
-    "--max_steps", "4", "--dataloader_num_workers", "0", "--dataloader_prefetch_factor", "none",  "--logging_steps",
-    "1",
-    "--eval_strategy", "no", "--lr_scheduler_type", "constant", "--warmup_steps", "0", "--ddp_backend", "gloo",
-    "--dataloader_pin_memory", "false",
+    "--max_steps", "4", "--dataloader_num_workers", "0", "--logging_steps", "1", "--eval_strategy", "no",
+    "--lr_scheduler_type", "constant", "--warmup_steps", "0", "--dataloader_pin_memory", "false",
 )  # fmt: skip
 
 
@@ -96,25 +94,59 @@ def data(tmp_path: Path, tokenizer: Any) -> Path:
     return folder
 
 
-def test_a_training_that_was_stopped_goes_on_to_its_end(tmp_path: Path, data: Path, tokenizer: Any) -> None:
-    out = tmp_path / "out"
-    new_model(tokenizer, Shape(len(tokenizer), 32, 1, 2, 48, 128), 0).save_pretrained(out / "start")
-    tokenizer.save_pretrained(out / "start")
-    (out / "start" / "untrained.json").write_text("{}")
-    stopped = Training(data, "large", out, FLAGS, minutes=0.001)
-    stopped.check()
-    assert not stopped.run()  # after a step or two, at a checkpoint
-    assert not (out / "text" / "facts.json").exists()
-    first = sorted(path.name for path in (out / "text").glob("checkpoint-*"))
-    assert first
-    assert Training(data, "large", out, FLAGS).run()
-    for part in ("text", "calls"):
-        facts = json.loads((out / part / "facts.json").read_text())
-        assert facts["steps"] == 4
-        assert [point["step"] for point in facts["curve"]] == [1, 2, 3, 4]
-        assert facts["data"][0]["tokens"] > 0
-        assert {task["name"] for task in facts["tasks"]} == {"spc.generate", "drills.recall", "text"}
-    assert Training(data, "large", out, FLAGS).run()  # nothing is left to do
+@pytest.fixture
+def start(tmp_path: Path, tokenizer: Any) -> Path:
+    new_model(tokenizer, Shape(len(tokenizer), 32, 1, 2, 48, 128), 0).save_pretrained(tmp_path / "out" / "start")
+    tokenizer.save_pretrained(tmp_path / "out" / "start")
+    (tmp_path / "out" / "start" / "untrained.json").write_text("{}")
+    return tmp_path / "out"
+
+
+def part(data: Path, out: Path, minutes: float) -> Path:
+    """The first part, in this process."""
+    from training.sft import main
+
+    module, *arguments = Training(data, "large", out, FLAGS).command("text", out / "start", minutes)
+    assert module == "training.sft"
+    main(arguments)
+    return out / "text"
+
+
+def test_a_part_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path, data: Path, start: Path) -> None:
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file
+
+    threads = torch.get_num_threads()
+    shutil.copytree(start, tmp_path / "other")
+    stopped = part(data, start, 1e-9)  # after the first step, at a checkpoint
+    assert [path.name for path in stopped.glob("checkpoint-*")] == ["checkpoint-1"]
+    assert not (stopped / "facts.json").exists()
+    again, whole = part(data, start, 0.0), part(data, tmp_path / "other", 0.0)
+    facts = json.loads((again / "facts.json").read_text())
+    assert facts["steps"] == 4
+    assert [point["step"] for point in facts["curve"]] == [1, 2, 3, 4]
+    assert facts["data"][0]["tokens"] > 0
+    assert {task["name"] for task in facts["tasks"]} == {"spc.generate", "drills.recall", "text"}
+    first, second = (load_file(folder / "model.safetensors") for folder in (again, whole))
+    assert all(first[name].equal(second[name]) for name in first)
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.timeout(400)
+def test_parts_follow_each_other_and_are_not_trained_twice(data: Path, start: Path) -> None:
+    import shutil
+
+    shutil.copytree(start / "start", start / "text")  # as if the first part were done
+    (start / "text" / "facts.json").write_text("{}")
+    training = Training(data, "large", start, FLAGS)
+    training.check()
+    assert training.run()
+    facts = json.loads((start / "calls" / "facts.json").read_text())
+    assert facts["steps"] == 4
+    assert not list((start / "text").glob("checkpoint-*"))
+    assert training.run()  # nothing is left to do
 
 
 def test_data_that_lack_a_file_are_named(tmp_path: Path, data: Path) -> None:

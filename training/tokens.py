@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from synthesis.errors import UserError
 from synthesis.storage import disk, readable
@@ -82,7 +84,7 @@ def load(path: Path, tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
         with np.load(path, allow_pickle=False) as stored:
             found = {name: stored[name] for name in stored.files}
             made_by = str(found["tokenizer"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: no file that training.tokens wrote: {error}; make it anew") from error
     if made_by != mark(tokenizer):
         raise UserError(f"{path}: its tokens are another tokenizer's; make it anew with this model's")

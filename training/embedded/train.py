@@ -78,7 +78,7 @@ class Training:
             "eval_data": self.data / f"{part}.eval.npz",
             "facts_file": self.data / "facts.json",
             "output_dir": self.out / part,
-            "max_minutes": f"{minutes:.1f}",
+            "max_minutes": f"{minutes:g}",
         }
         given = [word for name, value in paths.items() for word in (f"--{name}", str(value))]
         count = PROCESSES[self.size]
