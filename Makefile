@@ -108,7 +108,7 @@ embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.
 	  "or $(E)/data with the tokens of one" >&2; exit 2; }
 	test -f $(E)/rows/facts.json -o -f $(E)/data/facts.json || \
 	  $(BIN)/python -m training.embedded --corpus '$(CORPUS)' --out $(E)/rows
-	test -f $(E)/data/tokenizer/tokenizer.json || $(BIN)/python -m training.models --bare --size small --examples 60000 \
+	test -f $(E)/data/tokenizer/tokenizer.json || $(BIN)/python -m training.models --bare --size small --examples 20000 \
 	  --data $(E)/rows/text.train.jsonl $(E)/rows/calls.train.jsonl --out $(E)/data/tokenizer
 	test -f $(E)/data/facts.json || { $(BIN)/python -m training.tokens --model $(E)/data/tokenizer --out $(E)/data \
 	  --data $(E)/rows/*.train.jsonl $(E)/rows/*.eval.jsonl && cp $(E)/rows/facts.json $(E)/data/facts.json; }

@@ -65,7 +65,6 @@ def read(file: Path, beside: Path, rng: Random, size: float) -> Corpus:
     minutes = list(friends.minutes(beside / "qmsum"))
     known = [
         *entities.of_recipe(),
-        *entities.of_worlds(made),
         *entities.of_pages(found),
         *entities.of_tables(beside / "multiwoz", rng),
     ]

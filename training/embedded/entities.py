@@ -1,4 +1,4 @@
-"""Entities with a document and attributes: pages, made-up subjects, venues of a database, and those that ship."""
+"""Entities with a document and attributes: pages, venues of a database, and those that ship with the recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 
-from synthesis.dialogue import Dialogue
 from synthesis.intents import entities as shipped
 from synthesis.intents.entities import Entity
 from synthesis.recipes.solid import HERE
@@ -22,9 +21,6 @@ _TOLD = (
     ("internet", "Internet there: {value}."), ("parking", "Parking there: {value}."),
 )  # fmt: skip
 _ASKED = {"pricerange": "price", "openhours": "opening hours", "area": "location", "phone": "phone number"}
-KINDS_OF_WORLDS = ("Place", "Person", "Machine")
-"""Types of made-up subjects, which are made in turn."""
-
 KINDS = {"restaurant": "Restaurant", "hotel": "Hotel", "attraction": "Tourist Attraction"}
 
 
@@ -35,12 +31,6 @@ def of_pages(pages: Sequence[Page]) -> Iterator[Entity]:
         words = document.split()
         if 15 <= len(words) <= 220 and len(page.focus.split()) <= 6:
             yield Entity(page.focus, "Illness", document, tuple((pair.kind, None) for pair in page.pairs if pair.kind))
-
-
-def of_worlds(dialogues: Sequence[Dialogue]) -> Iterator[Entity]:
-    """Made-up subjects with their documents, in the order in which they were made."""
-    for number, dialogue in enumerate(dialogues):
-        yield Entity(dialogue.topic or "", KINDS_OF_WORLDS[number % 3], dialogue.document, ())
 
 
 def of_tables(folder: Path, rng: Random) -> Iterator[Entity]:

@@ -84,7 +84,8 @@ def absent(folder: Path) -> list[str]:
 
 
 _SUBJECT = re.compile(
-    r"^I (?:really |also |just )?(?:love|like|enjoy|collect|play|hate|watch|study|teach) (?P<of>(?!to )[^,.]+)\.$"
+    r"^I (?:really |also |just )?(?:love|like|enjoy|collect|play|hate|watch|study|teach) "
+    r"(?P<of>(?!(?:to|the|a|an|all|some|how|when|what|lots|it|my)\b)[^,.]+)\.$"
 )
 
 
@@ -104,6 +105,6 @@ def casts(traits: Sequence[str], count: int, rng: Random) -> list[tuple[str, lis
     near = encode([trait for trait, _ in subjects], OFFLINE) @ encode(texts, OFFLINE).T
     found = []
     for (_, of), row in zip(subjects, near, strict=True):
-        best = [texts[at] for at in (-row).argsort()[:14].tolist()]
+        best = [texts[at] for at in (-row).argsort()[:24].tolist()]
         found.append((_capital(of), [people[each] for each in rng.sample(best, 7)]))
     return found

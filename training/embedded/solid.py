@@ -38,7 +38,7 @@ NOT_KNOWN = "N/A"
 def rows(
     dialogues: Sequence[Sought], entities: Sequence[Entity], rng: Random, scale: float, dropped: Counter[str]
 ) -> Iterator[Row]:
-    """Examples of all calls of both recipes. `entities`: those with a document; `dropped`: what the recipes refuse."""
+    """Examples of all calls of both recipes. `entities`: real ones with a document; `dropped`: what is refused."""
     with Runs() as runs:
         for each in dialogues:
             yield from runs.done(_spoken(each, rng)) or ()
@@ -152,7 +152,8 @@ def _names(entities: Sequence[Entity], rng: Random, scale: float) -> Iterator[Ro
 
 def _starters(dialogues: Sequence[Sought], rng: Random, scale: float) -> Iterator[Row]:
     """Opening questions."""
-    for each in rng.sample(dialogues, min(len(dialogues), round(COUNTS["starter"] * scale))):
+    fitting = [each for each in dialogues if _names_it(each)]
+    for each in rng.sample(fitting, min(len(fitting), round(COUNTS["starter"] * scale))):
         first = each.turns[0]
         more = (
             " ".join(INTENTS[code].instruction(first.speaker) for code in first.intents) if first.intents[1:] else ""
@@ -160,3 +161,9 @@ def _starters(dialogues: Sequence[Sought], rng: Random, scale: float) -> Iterato
         told = {"name": each.name, "type": each.type, "attribute": each.attribute, "document": each.document}
         prompt = STARTER.substitute(told, instruction=more).strip()
         yield asked("solid.starter", each.source, each.id, prompt, first.text)
+
+
+def _names_it(each: Sought) -> bool:
+    """Whether the first turn is about what the dialogue is said to be about."""
+    first = each.turns[0].text.casefold()
+    return each.name.casefold() in first or each.attribute.casefold() in first
