@@ -59,8 +59,8 @@ class Shape:
 
 
 SIZES = {
-    "small": Shape(8192, 320, 7, 5, 864, 2048),
-    "large": Shape(8192, 512, 8, 8, 1376, 2048),
+    "small": Shape(8192, 320, 7, 5, 864, 1024),
+    "large": Shape(8192, 512, 8, 8, 1376, 1024),
 }
 """The embedded model's: 11.3M parameters for CPUs, 29.5M for one GPU."""
 
