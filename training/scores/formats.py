@@ -23,7 +23,7 @@ from synthesis import outcomes, reading
 from synthesis.command import recipe_class
 from synthesis.dialogue import Dialogue, from_json
 from synthesis.engine import Engine, Info, Reply, Request
-from synthesis.errors import ReadingError
+from synthesis.errors import Outage, ReadingError, RequestRefused
 from synthesis.recipe import make
 from synthesis.run import Plan, run
 
@@ -45,16 +45,24 @@ class Form:
         return " ".join([self.recipe, *(f"{name}={value}" for name, value in self.fields.items())])
 
 
+_SELF_SEEDED = {
+    **{"entities": "none", "type_count": "1", "names_per_call": "4", "names_length": "60", "repeats": "1"},
+    **{"attributes": "3", "consistency": "any", "reality": "true"},
+}
+"""Seeds of solid from the model itself, so few as show how it answers."""
+
 FORMS = (
     Form("spc", {"query_steps": "5", "iterations": "2", "profiles": "40"}),
     Form("diasynth"),
-    Form("diasynth", {"outline": "none", "topic": "Music", "form": "json", "cot": "true"}),
+    Form("diasynth", {"outline": "none", "topic": "Music", "form": "json", "cot": "true", "list_length": "300"}),
     Form("solid"),
+    Form("solid", {**_SELF_SEEDED, "starters": "3", "merge": "engine"}),
     Form("solid_rl"),
+    Form("solid_rl", {**_SELF_SEEDED, "types": "ask"}),
     Form("autoconv", {"mode": "prompt", "grounded": "engine"}),
     Form("autoconv", {"mode": "teacher"}),
     Form("luas"),
-    Form("luas", {"wording": "free", "extractor": "engine"}),
+    Form("luas", {"wording": "free", "extractor": "engine", "slots_length": "200"}),
 )
 """The first of each recipe is the one that the samples are taken from."""
 
@@ -125,26 +133,45 @@ def hearing(counting: Counting) -> Iterator[Counter[Key]]:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A form, run. `calls`: by key first tries and unreadable ones; `counts`: seeds, those kept, dropped, failed."""
+    """A form, run. `calls`: by key first tries and unreadable ones; `counts`: seeds, those kept, dropped, failed.
+
+    `stopped`: why the run did not come to its end, or None; without end there are no counts and nothing is kept.
+    """
 
     form: Form
     free: bool
     calls: Mapping[Key, tuple[int, int]]
     counts: Mapping[str, int]
     kept: tuple[Dialogue, ...]
+    stopped: str | None = None
 
 
 async def ran(form: Form, engine: Engine, info: Info, n: int, seed: int, *, free: bool) -> Ran:
-    """A run of `n` seeds in a folder that is forgotten; `free` of grammars. Raises UserError, EngineError."""
+    """A run of `n` seeds in a folder that is forgotten; `free` of grammars.
+
+    A run that stops because the model's replies are of no use has its calls counted like any other. Raises UserError,
+    and EngineError where the endpoint itself is gone.
+    """
     recipe = make(recipe_class(form.recipe), "laptop", form.fields)
     counting = Counting(engine, form.recipe, free)
+    counts: Mapping[str, int] = {}
+    kept: tuple[Dialogue, ...] = ()
+    stopped = None
     with TemporaryDirectory(prefix="parley-scores-") as folder, hearing(counting) as again:
         plan = Plan(recipe, "laptop", Path(folder), n, seed, info, in_flight=16)
-        facts = await run(plan, counting, lambda phase, seeds, counts: None)
-        first = islice(outcomes.read(Path(folder) / "dialogues.jsonl"), SAMPLES)
-        kept = tuple(from_json(row, str(form)) for row in first)
+        try:
+            counts = (await run(plan, counting, lambda phase, seeds, counts: None))["counts"]
+        except (ReadingError, RequestRefused, Outage) as error:
+            await engine(Request("still there", 1, prompt="Yes"))
+            stopped = f"{type(error).__name__}: {error}"
+        else:
+            kept = _kept(Path(folder) / "dialogues.jsonl")
     calls = {key: (tries, unread) for key, tries, unread in counting.first_tries(again)}
-    return Ran(form, free, calls, facts["counts"], kept)
+    return Ran(form, free, calls, counts, kept, stopped)
+
+
+def _kept(path: Path) -> tuple[Dialogue, ...]:
+    return tuple(from_json(row, str(path)) for row in islice(outcomes.read(path), SAMPLES))
 
 
 def facts(runs: Sequence[Ran]) -> dict[str, Any]:
@@ -159,7 +186,9 @@ def facts(runs: Sequence[Ran]) -> dict[str, Any]:
                 at = stages.setdefault(stage, {}).setdefault(where, {"replies": 0, "read": 0})
                 at["replies"] += tries
                 at["read"] += tries - unread
-        came = [{"form": str(each.form), "grammar": not each.free, **each.counts} for each in of]
+        came = [
+            {"form": str(each.form), "grammar": not each.free, "stopped": each.stopped, **each.counts} for each in of
+        ]
         made[recipe] = {**_total(stages), "stages": dict(sorted(stages.items())), "outcomes": came}
     return made
 

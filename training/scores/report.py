@@ -187,7 +187,7 @@ def _samples(recipe: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not rows:
         yield "It kept none."
     for row in rows:
-        dialogue = from_json(row, recipe)
+        dialogue = from_json(dict(row), recipe)
         yield f"`{dialogue.id}`\n"
         yield fenced("\n\n".join([*_given(dialogue), dialogue.text()])) + "\n"
 
