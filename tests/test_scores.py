@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cards.__main__ import main as cards_main
 from synthesis import reading
 from synthesis.asking import ask
-from synthesis.dialogue import Dialogue, Turn
+from synthesis.dialogue import Dialogue, Turn, to_json
+from synthesis.embedded_model import SHIPPED
 from synthesis.engine import Grammar, Info, Reply, Request, Token
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import ContextOverflow, Outage, ReadingError, Unreachable, UserError
@@ -328,6 +330,14 @@ async def test_a_recipe_is_run_and_its_calls_are_counted() -> None:
     assert facts["solid_rl"]["grammar"] == {"replies": 6, "read": 5}
 
 
+def test_samples_come_from_runs_with_grammar_form_by_form() -> None:
+    def of(kept: str, free: bool) -> formats.Ran:
+        return formats.Ran(formats.Form("solid"), free, {}, {}, tuple(Dialogue(name, ()) for name in kept))
+
+    found = formats.samples([of("ab", False), of("xyz", True), of("cdefg", False), of("h", False)])
+    assert "".join(each.id for each in found["solid"]) == "abcde"
+
+
 async def test_a_run_that_unreadable_replies_stop_is_told_and_one_without_endpoint_is_an_error() -> None:
     form = formats.Form("solid_rl", {"entities": "none", "types": "ask", "type_count": "1"})
     found = await formats.ran(form, Scripted(lambda request: ""), INFO, 2, 0, free=False)
@@ -369,7 +379,80 @@ async def test_the_whole_command_over_loopback(tmp_path: Path, monkeypatch: pyte
     assert "| passes all hygiene at first try | 0 % [0, 0] | – |" in page
     result = json.loads((out / "result.json").read_text())
     assert result["scores"]["hygiene at first try"] == 0
+    people = facts["persona_chat"]["human"]
+    assert result["beside"]["people"]["self-BLEU"] == people["self_bleu"]
     again = report.rows(facts)
-    (out / "first.json").write_text(json.dumps(facts))
     report.write(facts, json.loads((out / "samples.json").read_text()), facts, out / "both.md")
     assert f"| distinct-2 | {again['distinct-2']} | {again['distinct-2']} |" in (out / "both.md").read_text()
+
+
+# ---- page and card --------------------------------------------------------------------------------------------------
+
+FACTS: dict[str, Any] = {
+    "about": {
+        **{
+            "model": "parley-embedded",
+            "corpus": "c.jsonl.gz",
+            "seed": 0,
+            "quick": False,
+            "threads": 1,
+            "minutes": 2.5,
+        },
+        "sizes": {"texts": 1, "dialogues": 2, "verdicts": 3, "runs": 4},
+    },
+    "perplexity": {
+        form: {"all": {"perplexity": 8.0, "bits_per_character": 1.5, "texts": 3, "tokens": 60, "too_long": 0}}
+        for form in ("text", "chat")
+    },
+    "persona_chat": {
+        who: {
+            **{"dialogues": 10, "unreadable": 1, "dropped": {"length": 2}, "words": 300, "distinct_2": share},
+            **{"hygiene": {"value": share, "low": 0.5, "high": 1.0}, "self_bleu": None, "identification": {}},
+        }
+        for who, share in (("model", 0.8), ("human", 0.9))
+    },
+    "verdicts": {"shuffled turns": {"auc": 0.75, "low": 0.5, "high": 0.875, "dialogues": 9, "unreadable": 1}},
+    "formats": {
+        "solid": {
+            **{"grammar": {"replies": 4, "read": 4}, "free": {"replies": 0, "read": 0}},
+            "stages": {"turn": {"grammar": {"replies": 4, "read": 4}}},
+            "outcomes": [{"form": "solid", "grammar": True, "stopped": "ReadingError: a | b"}],
+        }
+    },
+}
+
+
+def test_the_page_says_what_the_numbers_say(tmp_path: Path) -> None:
+    chat = FACTS["persona_chat"]
+    first = FACTS | {"persona_chat": chat | {"model": chat["model"] | {"distinct_2": 0.25}}, "formats": {}}
+    row = to_json(PART.dialogue())
+    report.write(FACTS, {"solid": [row], "luas": []}, first, tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text()
+    for line in (
+        "| passes all hygiene at first try | 80 % [50, 100] | 80 % [50, 100] | 90 % [50, 100] | at least 90 % |",
+        "| distinct-2 | 0.8 | 0.25 | 0.9 | within 25 % of 0.9 |",
+        "| AUC, shuffled turns | 0.75 [0.50, 0.88] | 0.75 [0.50, 0.88] |  | at least 0.75 |",
+        "| read with grammar, solid | 100 % | – |  | 100 % |",
+        "| read without grammar, solid | – | – |  | at least 80 % |",
+        "| solid | turn | 100 % | 4 | – | – | – | – |",
+        "| solid | yes | – | – | – | – | ReadingError: a \\| b |",
+        "User 1: Hello there, do you like chess?",
+        "### luas\n\nIt kept none.",
+    ):
+        assert line in page, line
+    assert "quick" not in page
+
+
+def test_the_card_shows_first_model_and_people_beside(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    first = FACTS | {"persona_chat": {"model": FACTS["persona_chat"]["human"], "human": {}}}
+    path.write_text(json.dumps(report.result(FACTS, first)))
+    given_ = ["model", str(SHIPPED / "facts.json"), "--result", str(path), "--out", str(tmp_path / "README.md")]
+    assert cards_main(given_) == 0
+    card = (tmp_path / "README.md").read_text()
+    assert "| measure | value | examples | first model | people |" in card
+    assert "| distinct-2 | 0.8 | 10 | 0.9 | 0.9 |" in card
+    assert "| AUC shuffled turns | 0.75 | 9 | 0.75 | – |" in card
+    head = card.partition("\n---\n")[0]
+    assert "value: 0.8" in head
+    assert "value: 0.9" not in head, "scores of others are no scores of the model"

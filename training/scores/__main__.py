@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -55,8 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures, and writes all files. Raises UserError, EngineError."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    flags = parser().parse_args(given)
+    flags = parser().parse_args(argv)
     sizes = {name: getattr(flags, name) or both[flags.quick] for name, both in SIZES.items()}
     before = flags.first or (FIRST if FIRST.is_file() else None)
     first = parse(read_text(before, "scores"), str(before)) if before else None
@@ -65,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     about = {
         "model": info.model,
         "revision": info.revision,
-        "command": f"python -m training.scores {shlex.join(given)}",
+        "corpus": flags.corpus.name,
         "seed": flags.seed,
         "quick": flags.quick,
         "sizes": sizes,
@@ -76,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     facts = {"about": about, **scores}
     write_json(flags.out / "scores.json", facts)
     write_json(flags.out / "samples.json", samples)
-    write_json(flags.out / "result.json", report.result(facts))
+    write_json(flags.out / "result.json", report.result(facts, first))
     report.write(facts, samples, first, page := flags.report or flags.out / "embedded.md")
     print(f"{flags.out / 'scores.json'}, {page}")
 
@@ -97,9 +95,7 @@ async def _measured(
         asked = verdicts.questions(held_out.drawn(found.parts, sizes["verdicts"], seed), seed)
         judged = await verdicts.asked(engine, asked)
         runs = [each async for each in _runs(engine, info, sizes["runs"], seed)]
-    samples: dict[str, list[Any]] = {}
-    for each in runs:
-        samples.setdefault(each.form.recipe, [to_json(dialogue) for dialogue in each.kept])
+    samples = {name: [to_json(each) for each in kept] for name, kept in formats.samples(runs).items()}
     scores = {
         "perplexity": {"text": perplexity.facts(text), "chat": perplexity.facts(chat)},
         "persona_chat": await first_try.facts(tries, seed),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,13 +122,23 @@ def hygiene(tries: Sequence[Try], seed: int) -> dict[str, Any]:
 
 def _spoken(dialogues: Sequence[Dialogue], cut: Sequence[Dialogue], seed: int) -> dict[str, Any]:
     """Identification over whole dialogues; variety over those that were cut to the same lengths."""
-    lexical = Lexical()(cut)
+    lexical, found = Lexical()(cut), ProfileIdentification(seed=seed)(dialogues)
     return {
-        "identification": ProfileIdentification(seed=seed)(dialogues),
+        "identification": found | _ends(found, seed),
         "distinct_2": lexical.get("distinct_2"),
         "self_bleu": SelfBleu(seed=seed)(cut).get("self_bleu"),
         "words": lexical.get("words"),
     }
+
+
+def _ends(found: Mapping[str, float], seed: int) -> dict[str, float]:
+    """The interval of an accuracy, over speakers drawn again."""
+    if not found:
+        return {}
+    speakers = int(found["profile_speakers"])
+    right = round(found["profile_accuracy"] * speakers)
+    ends = interval([*[[1.0]] * right, *[[0.0]] * (speakers - right)], seed)
+    return {"profile_accuracy_low": ends.low, "profile_accuracy_high": ends.high}
 
 
 def alike(one: Dialogue, other: Dialogue) -> tuple[Dialogue, Dialogue]:

@@ -64,7 +64,7 @@ FORMS = (
     Form("luas"),
     Form("luas", {"wording": "free", "extractor": "engine", "slots_length": "200"}),
 )
-"""The first of each recipe is the one that the samples are taken from."""
+"""The first of each recipe is the one that samples are taken from first."""
 
 
 class Counting:
@@ -172,6 +172,15 @@ async def ran(form: Form, engine: Engine, info: Info, n: int, seed: int, *, free
 
 def _kept(path: Path) -> tuple[Dialogue, ...]:
     return tuple(from_json(row, str(path)) for row in islice(outcomes.read(path), SAMPLES))
+
+
+def samples(runs: Sequence[Ran]) -> dict[str, list[Dialogue]]:
+    """By recipe the first dialogues that it kept as it stands, form by form, at most SAMPLES."""
+    found: dict[str, list[Dialogue]] = {}
+    for each in runs:
+        of = found.setdefault(each.form.recipe, [])
+        of += [] if each.free else each.kept[: SAMPLES - len(of)]
+    return found
 
 
 def facts(runs: Sequence[Ran]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ def _text(facts: Facts, samples: Mapping[str, Sequence[Mapping[str, Any]]], firs
     about = facts["about"]
     yield f"# {about['model']} on held-out dialogues\n"
     yield (
-        f"Made by `{about['command']}`; every number and every dialogue below is the command's own. The dialogues are "
-        "those 2 % of the corpus, by a hash of their ids, that no training reads. Chance: seed "
-        f"{about['seed']}; {number(about['minutes'])} minutes with {about['threads']} thread(s) of the server.\n"
+        "Made by `python -m training.scores`; every number and every dialogue below is the command's own. The "
+        f"dialogues are those 2 % of `{about['corpus']}`, by a hash of their ids, that no training reads. Seed "
+        f"{about['seed']}; {number(about['minutes'])} minutes with a server of {about['threads']} thread(s).\n"
     )
     if about["quick"]:
         yield "This was a quick run, to see that everything works: its samples are too small to compare models.\n"
@@ -43,7 +43,8 @@ def _text(facts: Facts, samples: Mapping[str, Sequence[Mapping[str, Any]]], firs
     yield from _formats(facts, first)
     yield "\n## Dialogues\n"
     yield (
-        "The first dialogues by id that each recipe kept in its preset `laptop`, at most five, as they were written.\n"
+        "Of each recipe the first dialogues by id that it kept with its grammars, at most five, as they were written; "
+        "where the first of its forms above kept fewer, those of the next.\n"
     )
     for recipe, rows in samples.items():
         yield from _samples(recipe, rows)
@@ -73,9 +74,14 @@ def _spoken(chat: Facts) -> dict[str, str]:
     """The rows that people's dialogues have, too."""
     hygiene, found = chat["hygiene"], chat["identification"]
     accuracy, chance = found.get("profile_accuracy"), found.get("profile_accuracy_chance")
+    ends = (
+        f" {_percents({'low': found['profile_accuracy_low'], 'high': found['profile_accuracy_high']})}"
+        if found
+        else ""
+    )
     return {
         "passes all hygiene at first try": f"{_percent(hygiene['value'])} {_percents(hygiene)}",
-        "profile identified among 20": f"{_percent(accuracy)} (chance {_percent(chance)})",
+        "profile identified among 20": f"{_percent(accuracy)}{ends} (chance {_percent(chance)})",
         "distinct-2": number(chat["distinct_2"]),
         "self-BLEU": number(chat["self_bleu"]),
     }
@@ -149,8 +155,15 @@ def _formats(facts: Facts, first: Facts | None) -> Iterator[str]:
             yield f"| {recipe} | {cell(stage)} | {' | '.join(cells)} |"
     yield (
         "\nWithout: calls that the recipe never holds, and those that it holds, asked again without their grammars. A "
-        "stage that is not there was not asked for."
+        "stage that is not there was not asked for.\n"
     )
+    yield "| form of a recipe | grammar | seeds | kept | dropped | failed | stopped |"
+    yield "|---|---|--:|--:|--:|--:|---|"
+    for found in facts["formats"].values():
+        for came in found["outcomes"]:
+            counts = " | ".join(number(came.get(name)) for name in ("seeds", "kept", "dropped", "failed"))
+            held = "yes" if came["grammar"] else "no"
+            yield f"| {cell(came['form'])} | {held} | {counts} | {cell(came['stopped'] or '')} |"
 
 
 def _both(by: Mapping[str, int] | None) -> tuple[str, str]:
@@ -206,40 +219,57 @@ def _given(dialogue: Dialogue) -> Iterator[str]:
 # ---- the card -------------------------------------------------------------------------------------------------------
 
 
-def result(facts: Facts) -> dict[str, Any]:
-    """The scores as `python -m cards model --result` takes them."""
-    about, chat = facts["about"], facts["persona_chat"]["model"]
-    human = facts["persona_chat"]["human"]
-    verdicts = facts["verdicts"]
-    scores = {
-        "perplexity, transcripts": facts["perplexity"]["text"]["all"]["perplexity"],
-        "perplexity, persona chat": facts["perplexity"]["chat"]["all"]["perplexity"],
-        "hygiene at first try": chat["hygiene"]["value"],
-        "profile identification": chat["identification"].get("profile_accuracy"),
-        "distinct-2": chat["distinct_2"],
-        "distinct-2 of people": human["distinct_2"],
-        "self-BLEU": chat["self_bleu"],
-        "self-BLEU of people": human["self_bleu"],
-        **{f"AUC {name}": found["auc"] for name, found in verdicts.items()},
-        **{
-            f"read {how} grammar {recipe}": found[where]["read"] / found[where]["replies"]
-            for recipe, found in facts["formats"].items()
-            for how, where in (("with", "grammar"), ("without", "free"))
-            if found[where]["replies"]
-        },
-    }
+def result(facts: Facts, first: Facts | None = None) -> dict[str, Any]:
+    """The scores as `python -m cards model --result` takes them, `first` and people's beside."""
+    about, chat = facts["about"], facts["persona_chat"]
+    scores = _numbers(facts)
+    texts = {f"perplexity, {form}": found["all"]["texts"] for form, found in facts["perplexity"].items()}
     counted = {
-        "perplexity, transcripts": facts["perplexity"]["text"]["all"]["texts"],
-        "perplexity, persona chat": facts["perplexity"]["chat"]["all"]["texts"],
-        **dict.fromkeys(("hygiene at first try", "distinct-2", "self-BLEU"), chat["dialogues"]),
-        "profile identification": chat["identification"].get("profile_speakers"),
-        **{f"AUC {name}": found["dialogues"] for name, found in verdicts.items()},
+        **texts,
+        **{name.replace("perplexity", "bits a character"): count for name, count in texts.items()},
+        **dict.fromkeys(("hygiene at first try", "distinct-2", "self-BLEU"), chat["model"]["dialogues"]),
+        "profile identification": chat["model"]["identification"].get("profile_speakers"),
+        **{f"AUC {name}": found["dialogues"] for name, found in facts["verdicts"].items()},
+        **{name: replies for name, (_, replies) in _read(facts).items()},
     }
     return {
         "task": "dialogue",
         "model": about["model"],
-        "test": {"data": "held-out dialogues", "examples": chat["dialogues"]},
+        "test": {"data": "held-out dialogues", "examples": chat["model"]["dialogues"]},
         "settings": {"seed": about["seed"], **about["sizes"], "quick": about["quick"]},
         "scores": {name: value for name, value in scores.items() if value is not None},
         "counted": counted,
+        "beside": ({"first model": _numbers(first)} if first else {}) | {"people": _spoken_numbers(chat["human"])},
+    }
+
+
+def _numbers(facts: Facts) -> dict[str, float | None]:
+    return {
+        **{f"perplexity, {form}": found["all"]["perplexity"] for form, found in facts["perplexity"].items()},
+        **{
+            f"bits a character, {form}": found["all"]["bits_per_character"]
+            for form, found in facts["perplexity"].items()
+        },
+        **_spoken_numbers(facts["persona_chat"]["model"]),
+        **{f"AUC {name}": found["auc"] for name, found in facts["verdicts"].items()},
+        **{name: read / replies for name, (read, replies) in _read(facts).items()},
+    }
+
+
+def _spoken_numbers(chat: Facts) -> dict[str, float | None]:
+    return {
+        "hygiene at first try": chat["hygiene"]["value"],
+        "profile identification": chat["identification"].get("profile_accuracy"),
+        "distinct-2": chat["distinct_2"],
+        "self-BLEU": chat["self_bleu"],
+    }
+
+
+def _read(facts: Facts) -> dict[str, tuple[int, int]]:
+    """By recipe, with and without grammar, the replies read at first try, and all of them."""
+    return {
+        f"read {how} grammar, {recipe}": (found[where]["read"], found[where]["replies"])
+        for recipe, found in facts["formats"].items()
+        for how, where in (("with", "grammar"), ("without", "free"))
+        if found[where]["replies"]
     }
