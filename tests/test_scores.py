@@ -242,7 +242,8 @@ def test_auc_turns_round_with_its_scores(scores: list[tuple[float, float]]) -> N
 def test_every_corruption_changes_what_it_says_it_does() -> None:
     found = verdicts.questions([PART], 0)
     assert {name: len(many) for name, many in found.items()} == {
-        **{"swapped profiles": 1, "denied attributes": 1, "shuffled turns": 1, "repeated turns": 1}
+        **{"swapped profiles": 1, "swapped attributes": 1, "denied attributes": 1, "shuffled turns": 1},
+        "repeated turns": 1,
     }
     swapped, denied = found["swapped profiles"][0], found["denied attributes"][0]
     real = f"User 1: {' '.join(PROFILES[0])}\nUser 2: {' '.join(PROFILES[1])}\nConversation:\nUser 1: {TALK[0]}\n"
@@ -250,6 +251,10 @@ def test_every_corruption_changes_what_it_says_it_does() -> None:
     assert f"User 1: {' '.join(PROFILES[1])}\nUser 2: {' '.join(PROFILES[0])}\n" in swapped.high
     assert denied.low == swapped.low
     assert "I do not like my boss." in denied.high or "I do not own a telescope." in denied.high
+    label = found["swapped attributes"][0]
+    asked = {label.high.replace("User 1", "X").replace("User 2", "X")}
+    assert asked == {label.low.replace("User 1", "X").replace("User 2", "X")}
+    assert label.high != label.low
     shuffled, repeated = found["shuffled turns"][0], found["repeated turns"][0]
     for question in (shuffled, repeated):
         first, second = question.high.split("Conversation 2:\n")
@@ -271,11 +276,26 @@ def likely(**words: float) -> Reply:
 async def test_scores_are_shares_of_the_two_words_and_what_says_neither_is_counted() -> None:
     replies = {"a": likely(Yes=0.6, No=0.2), "b": likely(Yes=0.1, no=0.3), "c": likely(Well=0.9)}
     engine = Scripted(lambda request: replies[request.messages[0][1]])
-    given_ = {"x": [Question("1", "a", "b", "yes", "no"), Question("2", "a", "c", "yes", "no")]}
+    given_ = {"x": [Question("1", "a", "b", "yes", ("no",)), Question("2", "a", "c", "yes", ("no",))]}
     found = await verdicts.asked(engine, given_)
     assert found["x"][0] == (pytest.approx(0.75), pytest.approx(0.25))
     assert found["x"][1] is None
     assert {(request.max_new_tokens, request.temperature) for request in engine.requests} == {(1, None)}
+
+
+async def test_a_label_is_scored_by_the_likelihood_of_all_of_it() -> None:
+    """Of the three labels, behind the same beginning, supported has 1/2, the others have 1/8 of the probability."""
+    nats = {"supported": math.log(1 / 2), "contradicted": math.log(1 / 8), "unmentioned": math.log(1 / 8)}
+
+    async def engine(request: Request) -> Reply:
+        shown = (Token(0, "<s>", None), Token(1, "<user>", -1.0))
+        if request.messages[-1][0] == "assistant":
+            label = request.messages[-1][1].removeprefix('{"1":"').removesuffix('"')
+            shown = (*shown, Token(2, '{"1":"', -0.5), Token(9, label, nats[label]))
+        return Reply("", "length", len(shown), 1, prefill=shown)
+
+    question = Question("1", "a", "b", "supported", ("contradicted", "unmentioned"), '{"1":"')
+    assert (await verdicts.asked(engine, {"x": [question]}))["x"] == [(pytest.approx(2 / 3), pytest.approx(2 / 3))]
 
 
 # ---- formats --------------------------------------------------------------------------------------------------------

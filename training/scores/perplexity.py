@@ -63,7 +63,7 @@ async def of_chat(engine: Engine, parts: Iterable[Part], seed: int) -> list[Meas
         pair = persona_chat.generate(((first, second), part.turns), [], names, settings, Random(f"chat:{part.id}"))
         asked.append((part.source, *pair))
     return await together(
-        _measured(source, answer, _answer(engine, prompt, answer)) for source, prompt, answer in asked
+        _measured(source, answer, answered(engine, prompt, answer)) for source, prompt, answer in asked
     )
 
 
@@ -71,8 +71,11 @@ async def _whole(engine: Engine, text: str) -> Likelihood:
     return likelihood.whole(await likelihood.read(engine, text, STAGE, ""))
 
 
-async def _answer(engine: Engine, prompt: str, answer: str) -> Likelihood:
-    """Of an answer in the model's own chat form: of the chat with the answer begun, less that of the chat before."""
+async def answered(engine: Engine, prompt: str, answer: str) -> Likelihood:
+    """How likely an answer is in the model's own chat form: the chat with the answer begun, less the chat before.
+
+    Raises ContextOverflow, Unsupported.
+    """
     user: Message = ("user", prompt)
     chats: tuple[tuple[Message, ...], ...] = ((user,), (user, ("assistant", answer)))
     requests = [Request(STAGE, 1, messages=chat, decoder_input_details=True, role=CRITIC) for chat in chats]

@@ -14,6 +14,7 @@ Facts = Mapping[str, Any]
 
 WANTED = {
     "swapped profiles": "at least 0.75",
+    "swapped attributes": "at least 0.75",
     "shuffled turns": "at least 0.75",
 }
 

@@ -2,27 +2,32 @@
 
 Every held-out dialogue is judged twice, as it was and corrupted, in the critics' own prompts. Swapped profiles and
 denied attributes are put to the faithfulness critic in its published form, which answers Yes for a contradiction: the
-score is P(Yes) / (P(Yes) + P(No)) as the first word of the answer. Shuffled and repeated turns are put to an expert
-who compares two conversations, real and corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be
-high where the real one comes first. A liking for one place moves both scores and leaves the AUC alone.
+score is P(Yes) / (P(Yes) + P(No)) as the first word of the answer. In its improved form that critic labels attributes:
+one is put to the user who tells it and to the other user, and the score is the share of "supported" among the
+likelihoods of its labels. Shuffled and repeated turns are put to an expert who compares two conversations, real and
+corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be high where the real one comes first. A
+liking for one place moves both scores and leaves the AUC alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from synthesis.asking import together
-from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS_PAPER
+from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, LABELS
 from synthesis.engine import CRITIC, Engine, Request
 from synthesis.errors import ContextOverflow, ReadingError
 from synthesis.metrics.judging import first_token, masses
+from synthesis.reading import USERS
 from training.embedded.persona_chat import lines
 from training.embedded.statements import negated, overlap
 from training.scores.held_out import Part
+from training.scores.perplexity import answered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,14 +49,16 @@ DRAWS = 1000
 class Question:
     """A real dialogue and its corruption as two prompts: `high` is the one that the score of `word` should be high on.
 
-    `other`: the word of the opposite verdict.
+    `others`: the words of other verdicts. `begun`: what of the reply comes before the verdict; where it is "", the
+    verdict is the first word.
     """
 
     id: str
     high: str
     low: str
     word: str
-    other: str
+    others: tuple[str, ...]
+    begun: str = ""
 
 
 Scores = tuple[float, float]
@@ -60,13 +67,14 @@ Scores = tuple[float, float]
 
 def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question]]:
     """By corruption; each has only those dialogues that it changes to something that can be told."""
-    made: dict[str, list[Question]] = {"swapped profiles": [], "denied attributes": [], "shuffled turns": []}
-    made["repeated turns"] = []
+    names = ("swapped profiles", "swapped attributes", "denied attributes", "shuffled turns", "repeated turns")
+    made: dict[str, list[Question]] = {name: [] for name in names}
     for part in parts:
         rng = Random(f"verdicts:{seed}:{part.id}")
         turns = part.turns[:LONGEST]
         for name, found in (
             ("swapped profiles", _swapped(part, turns)),
+            ("swapped attributes", _labelled(part, turns, rng)),
             ("denied attributes", _denied(part, turns, rng)),
             ("shuffled turns", _compared(part, turns, _shuffled(turns, rng), "coherency")),
             ("repeated turns", _compared(part, turns, _repeated(turns, rng), "diversity")),
@@ -78,13 +86,33 @@ def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question]]:
 
 def _swapped(part: Part, turns: Sequence[str]) -> Question | None:
     """The profiles changed places, where somebody tells an attribute that the other does not."""
-    shown = any(
-        overlap(trait, turns[user::2]) >= TOLD and overlap(trait, turns[1 - user :: 2]) <= ABSENT
+    first, second = part.profiles
+    return _faithful(part, _profiled((second, first), turns), turns) if _shown(part, turns) else None
+
+
+def _shown(part: Part, turns: Sequence[str]) -> list[tuple[int, str]]:
+    """Users, 0 or 1, and attributes that they tell and the other does not."""
+    return [
+        (user, trait)
         for user, traits in enumerate(part.profiles)
         for trait in traits
+        if overlap(trait, turns[user::2]) >= TOLD and overlap(trait, turns[1 - user :: 2]) <= ABSENT
+    ]
+
+
+def _labelled(part: Part, turns: Sequence[str], rng: Random) -> Question | None:
+    """An attribute put to the user who tells it, and to the other one; two more of the profile stand below it."""
+    shown = _shown(part, turns)
+    if not shown:
+        return None
+    user, trait = rng.choice(shown)
+    rest = [each for each in part.profiles[user] if each != trait][:2]
+    traits = "\n".join(f"{number}. {each}" for number, each in enumerate((trait, *rest), 1))
+    high, low = (
+        FAITHFULNESS.substitute(conversation=lines(turns), user=USERS[at], traits=traits) for at in (user, 1 - user)
     )
-    first, second = part.profiles
-    return _faithful(part, _profiled((second, first), turns), turns) if shown else None
+    supported, *others = LABELS
+    return Question(part.id, high, low, supported, tuple(others), '{"1":"')
 
 
 def _denied(part: Part, turns: Sequence[str], rng: Random) -> Question | None:
@@ -104,7 +132,7 @@ def _denied(part: Part, turns: Sequence[str], rng: Random) -> Question | None:
 
 
 def _faithful(part: Part, corrupted: str, turns: Sequence[str]) -> Question:
-    return Question(part.id, corrupted, _profiled(part.profiles, turns), "yes", "no")
+    return Question(part.id, corrupted, _profiled(part.profiles, turns), "yes", ("no",))
 
 
 def _profiled(profiles: Sequence[Sequence[str]], turns: Sequence[str]) -> str:
@@ -131,7 +159,7 @@ def _compared(part: Part, turns: Sequence[str], bad: Sequence[str], expert: str)
         BETTER.substitute(first=real, second=corrupted, policy=policy),
         BETTER.substitute(first=corrupted, second=real, policy=policy),
         "1",
-        "2",
+        ("2",),
     )
 
 
@@ -150,14 +178,29 @@ async def _scores(engine: Engine, question: Question) -> Scores | None:
 
 
 async def _score(engine: Engine, question: Question, prompt: str) -> float:
-    """Raises ReadingError where neither word is among the likeliest."""
+    """Raises ReadingError where no verdict is among the likeliest."""
+    words = (question.word, *question.others)
+    find = _labels if question.begun else _first_words
+    found = await find(engine, question, prompt, words)
+    return found[question.word] / sum(found.values())
+
+
+async def _first_words(engine: Engine, question: Question, prompt: str, words: Sequence[str]) -> Mapping[str, float]:
+    """Probability of each of `words` as the reply's first."""
     request = Request("verdict", 1, messages=(("user", prompt),), role=CRITIC, conversation=question.id)
     tokens = await first_token(engine, request, LIKELIEST)
-    found = masses(tokens, (question.word, question.other))
+    found = masses(tokens, words)
     if not sum(found.values()):
         likeliest = ", ".join(repr(token.text) for token in tokens)
-        raise ReadingError(f"verdict: neither {question.word} nor {question.other} among {likeliest}", likeliest)
-    return found[question.word] / sum(found.values())
+        raise ReadingError(f"verdict: none of {', '.join(words)} among {likeliest}", likeliest)
+    return found
+
+
+async def _labels(engine: Engine, question: Question, prompt: str, words: Sequence[str]) -> Mapping[str, float]:
+    """Likelihood of each of `words` behind the reply's beginning, that of the likeliest being 1."""
+    found = await together(answered(engine, prompt, f'{question.begun}{word}"') for word in words)
+    most = max(each.logprob for each in found)
+    return {word: math.exp(each.logprob - most) for word, each in zip(words, found, strict=True)}
 
 
 def facts(found: Mapping[str, Sequence[Scores | None]], seed: int) -> dict[str, dict[str, Any]]:
