@@ -39,6 +39,8 @@ SMALL := $(if $(filter synthesis/embedded,$(BASE)),_small)
 LONGEST := $(if $(SMALL),1024,2048)
 T := runs/$(RECIPE)-teacher
 S := runs/$(RECIPE)-student
+E := runs/embedded
+SIZE    ?= small
 .PHONY: help synth build push push-model teacher student loop serve embedded experiment test check bench bench-peers clean
 
 help: ## this list
@@ -101,18 +103,20 @@ loop: ## teacher, dataset and student after each other, pushed if REPO=org/name 
 serve: .venv/.serve ## the embedded model behind the text-generation-inference protocol
 	$(BIN)/python -m synthesis.server --model '$(or $(MODEL),embedded)' --port $(PORT)
 
-embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.jsonl.gz
-	@test -n "$(CORPUS)" || { echo "error: make embedded needs CORPUS=dialogues.jsonl.gz" >&2; exit 2; }
-	$(BIN)/python -m training.embedded_data --corpus $(CORPUS) --out runs/embedded/data
-	$(BIN)/python -m training.embedded_data --corpus $(CORPUS) --out runs/embedded/woven --woven 0.75 --seed 1
-	$(BIN)/python -m training.models --data runs/embedded/data/train.jsonl --out runs/embedded/start
-	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded.yaml \
-	  --ddp_backend gloo
-	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 -m training.sft --config training/embedded_woven.yaml \
-	  --ddp_backend gloo
-	$(BIN)/python -m training.export --run runs/embedded/model runs/embedded/final --out synthesis/embedded \
-	  --limits training/embedded_limits.txt
-	$(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md
+embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.jsonl.gz [SIZE=large] [MINUTES=60]
+	@test -n "$(CORPUS)" -o -f $(E)/data/facts.json || { echo "error: make embedded needs CORPUS=dialogues.jsonl.gz," \
+	  "or $(E)/data with the tokens of one" >&2; exit 2; }
+	test -f $(E)/rows/facts.json -o -f $(E)/data/facts.json || \
+	  $(BIN)/python -m training.embedded --corpus '$(CORPUS)' --out $(E)/rows
+	test -f $(E)/data/tokenizer/tokenizer.json || $(BIN)/python -m training.models --bare --size small --examples 20000 \
+	  --data $(E)/rows/text.train.jsonl $(E)/rows/calls.train.jsonl --out $(E)/data/tokenizer
+	test -f $(E)/data/facts.json || { $(BIN)/python -m training.tokens --model $(E)/data/tokenizer --out $(E)/data \
+	  --data $(E)/rows/*.train.jsonl $(E)/rows/*.eval.jsonl && cp $(E)/rows/facts.json $(E)/data/facts.json; }
+	$(BIN)/python -m training.embedded.train --data $(E)/data --size $(SIZE) --out $(E)/$(SIZE) \
+	  $(if $(MINUTES),--max-minutes $(MINUTES)) $(TRAIN)
+	test ! -f $(E)/$(SIZE)/calls/facts.json || { $(BIN)/python -m training.export --run $(E)/$(SIZE)/text \
+	  $(E)/$(SIZE)/calls --out synthesis/embedded --limits training/embedded/limits.txt && \
+	  $(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md; }
 
 test: .venv/.dev ## the whole suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile

@@ -102,7 +102,10 @@ def place_key(row: Facts) -> str:
 
 
 def shown(result: Facts) -> dict[str, Any]:
-    """A result as the card's text has it: task, the data it was measured on, scores, and what they depend on."""
+    """A result as the card's text has it: task, the data it was measured on, scores, and what they depend on.
+
+    `beside`: by name the same scores of others, which are no scores of the model and stay out of its metadata.
+    """
     test = result["test"]
     return {
         "task": result["task"],
@@ -110,6 +113,7 @@ def shown(result: Facts) -> dict[str, Any]:
         "examples": test.get("examples"),
         "scores": flat(result["scores"]),
         "counted": result.get("counted") or {},
+        "beside": {name: flat(scores) for name, scores in (result.get("beside") or {}).items()},
         "latency": flat(result.get("latency") or {}),
         "settings": {
             name: value for name, value in flat(result.get("settings") or {}).items() if value not in (None, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from synthesis.errors import Quarantined, ReadingError, RequestRefused
 from synthesis.recipe import draw_seed
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 TRIES = 3
 SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "repetition_penalty", "max_new_tokens")
@@ -31,8 +34,9 @@ async def ask(
     """What `read` makes of the reply to `request`.
 
     A reply that cannot be read, or that was cut off while a grammar held it or where it is wanted `whole`, is asked
-    for again with another seed; a greedy request samples from its second try on. Raises the last ReadingError after
-    `tries`.
+    for again with another seed; a greedy request samples from its second try on. Every such reply is logged (debug),
+    the record says of which `request` and `attempt` (from 1), and whether it was the `last`. Raises the last
+    ReadingError after `tries`.
     """
     for attempt in range(1, tries + 1):
         reply = await engine(_seeded(request, attempt, rng))
@@ -41,6 +45,8 @@ async def ask(
                 raise ReadingError(f"cut off at {request.max_new_tokens} tokens", reply.text)
             return read(reply.text)
         except ReadingError as error:
+            about = {"request": request, "attempt": attempt, "last": attempt == tries}
+            log.debug("%s: try %d of %d cannot be read: %s", request.stage, attempt, tries, error, extra=about)
             if attempt == tries:
                 raise ReadingError(f"{request.stage}: {error} (after {tries} tries)", error.raw) from error
     raise ValueError(f"tries must be at least 1, got {tries}")

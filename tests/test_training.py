@@ -14,15 +14,16 @@ import pytest
 
 from synthesis.errors import BuildError, ParleyError, UserError
 from synthesis.reading import transcript
-from training import embedded_tasks as tasks
 from training.command import told
 from training.data import IGNORED, Encoded, mask_report
-from training.embedded_talks import Talk, introduced, talks, window
+from training.embedded import persona_chat as tasks
+from training.embedded.statements import clean, longest_copy, negated, overlap, statement
+from training.embedded.talks import Talk, introduced, talks, window
+from training.embedded.talks import told as as_told
 from training.examples import encode, read
 from training.models import Shape, new_model, train_tokenizer
 from training.packing import batches, collate, pack
 from training.rows import rows
-from training.statements import clean, longest_copy, negated, overlap, statement
 
 NAMES = ["Mina", "Jonas", "Petra", "Abel", "Ruth", "Noor"]
 SPARE = ["I keep bees on a flat roof.", "I have never seen the sea.", "My aunt sells violins.", "I fear geese."]
@@ -123,14 +124,14 @@ def test_a_script_tells_mistakes_without_a_traceback(
 
 def test_packing_keeps_every_example_once_and_fills_rows() -> None:
     sizes = [60, 40, 30, 30, 20, 20, 100, 10]
-    rows = pack([encoded(size) for size in sizes], 100, Random(1))
-    assert sorted(len(one.ids) for row in rows for one in row) == sorted(sizes)
-    assert sorted(sum(len(one.ids) for one in row) for row in rows) == [10, 100, 100, 100]
+    rows = pack(dict(enumerate(sizes)), 100, Random(1))
+    assert sorted(one for row in rows for one in row) == list(range(8))
+    assert sorted(sum(sizes[one] for one in row) for row in rows) == [10, 100, 100, 100]
 
 
 def test_packing_refuses_what_does_not_fit() -> None:
     with pytest.raises(UserError, match="101 tokens does not fit a row of 100"):
-        pack([encoded(101)], 100, Random(0))
+        pack({0: 101}, 100, Random(0))
 
 
 def test_collate_pads_with_masked_tokens_of_a_document_of_their_own() -> None:
@@ -353,7 +354,7 @@ def corpus(path: Path) -> Path:
 
 @pytest.fixture
 def material(tmp_path: Path) -> list[Talk]:
-    return list(talks(corpus(tmp_path / "corpus.jsonl.gz"), ["spc", "self_dialogue"], NAMES))
+    return list(talks(as_told(corpus(tmp_path / "corpus.jsonl.gz")), ["spc", "self_dialogue"], NAMES))
 
 
 def test_placeholders_become_the_names_of_who_is_meant(material: list[Talk]) -> None:

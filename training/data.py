@@ -16,14 +16,14 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of one example and, as long, True where the loss counts; `prompted`: it has tokens before those.
+    """Token ids of one example and, as long, true or 1 where the loss counts; `prompted`: it has tokens before those.
 
     `weight`: how much its tokens count; `where`: its place in the data.
     """
 
     task: str
-    ids: tuple[int, ...]
-    mask: tuple[bool, ...]
+    ids: Sequence[int]
+    mask: Sequence[int]
     prompted: bool = True
     source: str = ""
     weight: float = 1.0
@@ -87,7 +87,7 @@ def _marked(example: Encoded, tokenizer: PreTrainedTokenizerBase) -> str:
     text, before = "", False
     cuts = [at for at in range(1, len(example.ids)) if example.mask[at] != example.mask[at - 1]]
     for start, end in zip([0, *cuts], [*cuts, len(example.ids)], strict=True):
-        before = example.mask[start]
-        piece = str(tokenizer.decode(example.ids[start:end]))
+        before = bool(example.mask[start])
+        piece = str(tokenizer.decode(list(example.ids[start:end])))
         text += f">>>{piece}<<<" if before else piece
     return text

@@ -12,7 +12,6 @@ from typing import Any
 from synthesis.run import VERSION
 from synthesis.storage import parse, read_text
 from training.data import Encoded
-from training.examples import Example, fingerprint
 from training.models import UNTRAINED
 
 HYPERPARAMETERS = (
@@ -131,11 +130,13 @@ def sft_facts(
     trainer: Any,
     model_args: Any,
     command: Sequence[str],
-    examples: Sequence[Example],
+    read: tuple[int, str],
     trained: Sequence[Encoded],
     evaluation: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything about a finished run of `training.sft`. `examples`: as read; `trained`: those that were not too long.
+    """Everything about a finished run of `training.sft`.
+
+    `read`: number and digest of the examples; `trained`: those that were not too long.
 
     The data are what `facts_file` says of them; without it, their place, number and digest.
     """
@@ -146,7 +147,7 @@ def sft_facts(
         data = sources(parse(read_text(Path(args.facts_file), "facts"), args.facts_file)["data"], trained)
     else:
         place = {"data": args.train_data, "config": args.train_config, "split": args.train_split}
-        data = [{**place, "rows": len(examples), "sha256": fingerprint(examples), "tokens": tokens}]
+        data = [{**place, "rows": read[0], "sha256": read[1], "tokens": tokens}]
     optimizer = {"optimizer": "Muon and AdamW" if args.matrix_rate else "AdamW"}
     return {
         **facts,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a Llama; the defaults are the embedded model's (5.9M parameters)."""
+    """Sizes of a Llama; the defaults are the first embedded model's (5.9M parameters)."""
 
     vocabulary: int = 4096
     hidden: int = 256
@@ -56,6 +56,13 @@ class Shape:
     heads: int = 4
     intermediate: int = 704
     context: int = 1024
+
+
+SIZES = {
+    "small": Shape(8192, 320, 7, 5, 864, 1024),
+    "large": Shape(8192, 512, 8, 8, 1376, 1024),
+}
+"""The embedded model's: 11.3M parameters for CPUs, 29.5M for one GPU."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
@@ -133,20 +140,40 @@ def _write(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: in
     return parameters
 
 
+def _texts(path: Path, most: int) -> Iterator[str]:
+    """What all examples of a file say, or `most` of them, from all over the file."""
+    found = read(rows(str(path)))
+    chosen = found[:: max(1, len(found) // most)] if most else found
+    yield from (text for example in chosen for text in example.texts())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train a tokenizer and write it with a fresh model.")
-    parser.add_argument("--data", type=Path, required=True, help="examples, JSONL as training.sft takes them")
+    whence = parser.add_mutually_exclusive_group(required=True)
+    whence.add_argument("--data", type=Path, nargs="+", help="examples, JSONL as training.sft takes them")
+    whence.add_argument("--tokenizer", type=Path, help="folder with a tokenizer, instead of training one")
     parser.add_argument("--out", type=Path, required=True, help="folder for model and tokenizer")
-    parser.add_argument("--vocabulary", type=int, default=Shape().vocabulary)
+    parser.add_argument("--size", choices=SIZES, help="the embedded model's; default: that of its first")
+    parser.add_argument("--vocabulary", type=int, help="size of a new vocabulary; default: the size's")
+    parser.add_argument("--examples", type=int, default=0, help="learn a vocabulary from so many of a file; 0: all")
+    parser.add_argument("--bare", action="store_true", help="with --data: write the tokenizer alone")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    if given.vocabulary < 256 + len(SPECIAL):
-        raise UserError(f"--vocabulary {given.vocabulary} is too small: bytes and special tokens alone take 262")
-    shape = Shape(vocabulary=given.vocabulary)
-    texts = (text for example in read(rows(str(given.data))) for text in example.texts())
-    tokenizer = train_tokenizer(texts, shape.vocabulary, shape.context)
-    parameters = _write(new_model(tokenizer, shape, given.seed), tokenizer, given.seed, given.out)
-    print(f"{given.out}: {parameters:,} parameters, vocabulary {len(tokenizer):,}")
+    shape = SIZES.get(given.size, Shape())
+    shape = replace(shape, vocabulary=given.vocabulary or shape.vocabulary)
+    if shape.vocabulary < 256 + len(SPECIAL):
+        raise UserError(f"--vocabulary {shape.vocabulary} is too small: bytes and special tokens alone take 262")
+    if given.tokenizer:
+        parameters = fresh(given.tokenizer, shape, given.seed, given.out)
+    else:
+        texts = (text for path in given.data for text in _texts(path, given.examples))
+        tokenizer = train_tokenizer(texts, shape.vocabulary, shape.context)
+        if given.bare:
+            tokenizer.save_pretrained(given.out)
+            print(f"{given.out}: {len(tokenizer):,} tokens")
+            return
+        parameters = _write(new_model(tokenizer, shape, given.seed), tokenizer, given.seed, given.out)
+    print(f"{given.out}: {parameters:,} parameters")
 
 
 if __name__ == "__main__":

@@ -37,18 +37,18 @@ def keeps_apart(model: PreTrainedModel) -> bool:
     return bool((one - other).abs().max() <= 1e-5 * one.abs().max())
 
 
-def pack(examples: Sequence[Encoded], length: int, rng: Random) -> list[list[Encoded]]:
+def pack(sizes: Mapping[int, int], length: int, rng: Random) -> list[list[int]]:
     """Rows of at most `length` tokens, best fit decreasing within random groups of 4,096 examples.
 
-    Every example is in exactly one row. Raises UserError for one that is longer than `length`.
+    `sizes`: tokens by example. Every example is in exactly one row. Raises UserError for one longer than `length`.
     """
-    order = list(examples)
+    order = list(sizes)
     rng.shuffle(order)
-    rows: list[list[Encoded]] = []
+    rows: list[list[int]] = []
     for start in range(0, len(order), 4096):
-        open_rows: dict[int, list[list[Encoded]]] = {}  # by room left
-        for example in sorted(order[start : start + 4096], key=lambda example: -len(example.ids)):
-            size = len(example.ids)
+        open_rows: dict[int, list[list[int]]] = {}  # by room left
+        for example in sorted(order[start : start + 4096], key=lambda example: -sizes[example]):
+            size = sizes[example]
             if size > length:
                 raise UserError(
                     f"an example of {size} tokens does not fit a row of {length}: leave it out or raise it"
@@ -80,21 +80,30 @@ def batches(
     from datasets import Dataset, Features, List, Value
 
     rng = Random(seed)
-    made = []
+    made: list[tuple[int, list[list[int]]]] = []
     lower = 0
     counts = [(sum(example.mask), weights.get(example.task, 1.0) * example.weight) for example in examples]
     mean = sum(count * weight for count, weight in counts) / max(1, sum(count for count, _ in counts))
     for length in sorted(lengths):
-        fitting = [example for example in examples if lower < len(example.ids) <= length]
-        rows = pack(fitting, length, rng) if packed else [[example] for example in fitting]
+        sizes = {at: len(one.ids) for at, one in enumerate(examples) if lower < len(one.ids) <= length}
+        rows = pack(sizes, length, rng) if packed else [[at] for at in sizes]
         rng.shuffle(rows)
         size = max(1, tokens // length)
-        made += [_batch(rows[at : at + size], length, weights, mean) for at in range(0, len(rows), size)]
+        made += [(length, rows[at : at + size]) for at in range(0, len(rows), size)]
         lower = length
     rng.shuffle(made)
-    whole, parts = List(List(Value("int32"))), List(List(Value("float32")))
-    columns = {name: parts if name == "weights" else whole for name in FIELDS}
-    return Dataset.from_list(made, features=Features({"length": Value("int32"), **columns}))
+
+    def assembled(chosen: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """The tokens of some batches, put together when they are wanted: all at once they would take gigabytes."""
+        pairs = zip(chosen["length"], chosen["rows"], strict=True)
+        batch = [
+            _batch([[examples[at] for at in row] for row in rows], length, weights, mean) for length, rows in pairs
+        ]
+        return {name: [one[name] for one in batch] for name in ("length", *FIELDS)}
+
+    columns = {"length": Value("int32"), "rows": List(List(Value("int32")))}
+    plan = {"length": [length for length, _ in made], "rows": [rows for _, rows in made]}
+    return Dataset.from_dict(plan, features=Features(columns)).with_transform(assembled)
 
 
 FIELDS = ("input_ids", "labels", "position_ids", "weights")

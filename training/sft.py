@@ -23,14 +23,15 @@ from trl import ModelConfig, SFTConfig, get_peft_config
 
 from synthesis.errors import UserError
 from synthesis.storage import read_text, write_json
-from training.clock import Clock
+from training import tokens
+from training.clock import Clock, Session
 from training.command import told
 from training.data import Encoded, fitting, mask_report
-from training.examples import Columns, Example, encode, fingerprint, read
+from training.examples import Columns, encode, fingerprint, read
 from training.facts import context, sft_facts
 from training.guards import goes_on
 from training.packing import batches, collate, keeps_apart
-from training.rows import drawn, rows
+from training.rows import digest, drawn, rows
 from training.settings import check_reporters, fit_machine, keep_best, parsed, save_memory, stopping
 from training.trainer import StopAt, Trainer, task_losses
 
@@ -41,7 +42,10 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
 
     train_data: str = field(
         default="",
-        metadata={"help": "Examples: a .jsonl file, a dataset folder or a Hub id.", "aliases": ["--train_file"]},
+        metadata={
+            "help": "Examples: a .jsonl or .npz file, a dataset folder or a Hub id.",
+            "aliases": ["--train_file"],
+        },
     )
     train_config: str = field(default="", metadata={"help": "Config of the dataset; empty: its default."})
     train_split: str = field(default="train", metadata={"help": "Split of the dataset, or several: a+b."})
@@ -83,6 +87,12 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
     stop_at: int = field(
         default=0,
         metadata={"help": "Step at which to stop although the schedule goes on to max_steps; 0: run it out."},
+    )
+    max_minutes: float = field(
+        default=0.0, metadata={"help": "Stop at a checkpoint after so many minutes, to go on another time; 0: never."}
+    )
+    save_minutes: float = field(
+        default=0.0, metadata={"help": "A checkpoint every so many minutes, besides save_strategy's; 0: none."}
     )
     threads: int = field(default=0, metadata={"help": "CPU threads; 0: as torch decides."})
     facts_file: str = field(default="", metadata={"help": "Facts of the data, copied into the run's facts.json."})
@@ -143,13 +153,28 @@ def load_model(args: ModelConfig) -> Any:
         ) from error
 
 
-def read_data(args: SftArguments) -> tuple[list[Example], list[Example]]:
-    """Examples to train on, drawn if fewer are wanted than there are, and those held out."""
+@dataclass
+class Data:
+    """Examples as tokens, those that fit; `read` is the number of all, and their digest."""
+
+    examples: list[Encoded]
+    read: tuple[int, str]
+
+
+def read_data(args: SftArguments, source: str, split: str, model: Any, tokenizer: Any, most: int = 0) -> Data:
+    """The examples of a source: rows, which become tokens, or a file of tokens. `most`: draw so many; 0: all."""
+
+    def chosen(found: list[Any]) -> list[Any]:
+        return drawn(found, most, args.seed) if most else found
+
+    if source.endswith(tokens.SUFFIX):
+        made = chosen(tokens.load(Path(source), tokenizer))
+        mark = digest([tokens.fingerprint(Path(source)), str(most)])
+        return Data(prepared(made, model, args), (len(made), mark))
     columns = Columns(args.prompt_column, args.completion_column, args.separator)
     with args.main_process_first(desc="reading examples"):
-        every = read(rows(args.train_data, args.train_config, args.train_split), columns)
-        held_out = read(rows(args.eval_data, args.train_config, args.eval_split), columns) if args.eval_data else []
-    return (drawn(every, args.max_train_samples, args.seed) if args.max_train_samples else every), held_out
+        found = chosen(read(rows(source, args.train_config, split), columns))
+    return Data(prepared(encode(found, tokenizer), model, args), (len(found), fingerprint(found)))
 
 
 def may_pack(model: Any, args: SftArguments) -> bool:
@@ -161,10 +186,10 @@ def may_pack(model: Any, args: SftArguments) -> bool:
     return args.pack and apart[0]
 
 
-def prepared(examples: Sequence[Example], model: Any, tokenizer: Any, args: SftArguments) -> list[Encoded]:
-    """Examples as tokens; left out and told of are those longer than the longest row or the model's context."""
+def prepared(examples: Sequence[Encoded], model: Any, args: SftArguments) -> list[Encoded]:
+    """The examples but those longer than the longest row or the model's context, which are told of."""
     longest = max(args.row_lengths)
-    kept, left_out = fitting(encode(examples, tokenizer), min(longest, context(model.config) or longest))
+    kept, left_out = fitting(examples, min(longest, context(model.config) or longest))
     if left_out and args.process_index == 0:
         print(left_out)
     return kept
@@ -186,10 +211,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.chat_template_path = None
 
     # Data: read, tokenised, checked, packed
-    examples, held_rows = read_data(args)
-    train = prepared(examples, model, tokenizer, args)
+    data = read_data(args, args.train_data, args.train_split, model, tokenizer, args.max_train_samples)
+    train = data.examples
     report = mask_report(train, tokenizer)
-    held_out = prepared(held_rows, model, tokenizer, args)
+    held_out = read_data(args, args.eval_data, args.eval_split, model, tokenizer).examples if args.eval_data else []
     watched = held_out[: args.eval_examples or None]
     args.pack = may_pack(model, args)
     shape = (args.row_lengths, args.step_tokens, args.seed)
@@ -199,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
 
     # Training
+    session = Session(args.max_minutes, args.save_minutes)
     trainer = Trainer(
         model=model,
         args=args,
@@ -207,16 +233,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         data_collator=partial(collate, pad=tokenizer.pad_token_id),
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),
-        callbacks=[StopAt(args.stop_at), Clock(), *stopping(args)],
+        callbacks=[StopAt(args.stop_at), Clock(), session, *stopping(args)],
     )
-    trainer.train(resume_from_checkpoint=goes_on(args, str(model_args.model_name_or_path), fingerprint(examples)))
+    trainer.train(resume_from_checkpoint=goes_on(args, str(model_args.model_name_or_path), data.read[1]))
+    if session.over:
+        print(f"stopped after {args.max_minutes:g} minutes at a checkpoint; the same command goes on from there")
+        return
     trainer.save_model()
 
     # Evaluation on everything held out, by all processes as each may hold a part of the model; the facts of the run
     evaluation = task_losses(trainer.model, held_out, args, tokenizer.pad_token_id) if held_out else {}
     if not trainer.is_world_process_zero():
         return
-    facts = sft_facts(trainer, model_args, ["training.sft", *given], examples, train, evaluation)
+    facts = sft_facts(trainer, model_args, ["training.sft", *given], data.read, train, evaluation)
     write_json(Path(args.output_dir) / "facts.json", facts)
     print(json.dumps(evaluation, indent=1))
 

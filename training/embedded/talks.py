@@ -10,174 +10,18 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from synthesis.errors import UserError
-from training.statements import clean, content, longest_copy, overlap, rephrased, sentences, shown, statement
+from training.embedded.hobbies import TOPICS
+from training.embedded.statements import clean, content, longest_copy, overlap, rephrased, sentences, shown, statement
 
 LOW, HIGH = 8, 16  # turns of a kept conversation
 MAX_COPY = 5  # words of a trait in a row that its user may say
-
-TOPICS = {
-    "music": (
-        "I listen to music all day.",
-        "I go to concerts a lot.",
-        "My playlists are long.",
-        "I always have headphones on.",
-        "I find new bands every week.",
-    ),
-    "movies": (
-        "I go to the cinema a lot.",
-        "I watch a film most evenings.",
-        "I talk about films all the time.",
-        "I know a lot of actors by name.",
-        "I spend my weekends watching films.",
-    ),
-    "nfl_football": (
-        "I follow professional football.",
-        "My Sundays belong to football.",
-        "I never miss kickoff.",
-        "I argue about quarterbacks for fun.",
-        "I wear my team's jersey.",
-    ),
-    "disney": (
-        "I grew up on animated films.",
-        "I am a grown-up who watches cartoons.",
-        "I know many Disney songs.",
-        "I would like to see the theme parks.",
-        "I cry at family films.",
-    ),
-    "star_wars": (
-        "I am into space movies.",
-        "I own a toy lightsaber.",
-        "I am a science fiction fan.",
-        "I dream of flying a spaceship.",
-        "I know old space films by heart.",
-    ),
-    "thriller": (
-        "I like films that keep me awake.",
-        "I enjoy suspense.",
-        "I watch a lot of thrillers.",
-        "I like a twist at the end.",
-        "I always guess who did it.",
-    ),
-    "pop": (
-        "I listen to pop songs.",
-        "I sing along to the radio.",
-        "I keep up with the charts.",
-        "I have a weak spot for catchy songs.",
-        "I play pop in the car.",
-    ),
-    "rap_hiphop": (
-        "I am into rap.",
-        "I listen to hip hop on the way to work.",
-        "I know a lot about rappers.",
-        "I write rhymes in a notebook.",
-        "I like music with a strong beat.",
-    ),
-    "rock": (
-        "I am a rock fan.",
-        "I like loud guitars.",
-        "I collect rock records.",
-        "I once played in a band.",
-        "I go to rock festivals.",
-    ),
-    "beatles": (
-        "I listen to old bands.",
-        "I am a fan of British bands.",
-        "I like music from the sixties.",
-        "My parents gave me their old records.",
-        "I can sing many old songs.",
-    ),
-    "lady_gaga": (
-        "I follow pop stars.",
-        "I like singers with wild costumes.",
-        "I dance to pop music.",
-        "I have seen big shows on stage.",
-        "I like singers who surprise people.",
-    ),
-    "baseball": (
-        "I watch baseball all summer.",
-        "I am a baseball fan.",
-        "I like going to the ballpark.",
-        "I can talk about pitchers for hours.",
-        "My family cheers for one ball club.",
-    ),
-    "basketball": (
-        "I am a basketball fan.",
-        "I watch basketball with friends.",
-        "I shoot hoops at weekends.",
-        "I follow the playoffs closely.",
-        "I know the players of my team.",
-    ),
-    "action": (
-        "I like action films.",
-        "I enjoy car chases on screen.",
-        "I am into spy stories.",
-        "I enjoy films with stunts.",
-        "I like heroes who never give up.",
-    ),
-    "comedy": (
-        "I like to laugh.",
-        "I watch a lot of comedies.",
-        "I quote funny films.",
-        "I am known for bad jokes.",
-        "I cheer people up.",
-    ),
-    "horror": (
-        "I am into scary films.",
-        "I watch horror with the lights on.",
-        "I like being frightened.",
-        "I like ghost stories.",
-        "I scare easily but keep watching.",
-    ),
-    "superhero": (
-        "I read comic books.",
-        "I am into superheroes.",
-        "I see every superhero film.",
-        "I have a favorite hero since I was a kid.",
-        "I discuss comic book films with friends.",
-    ),
-    "harry_potter": (
-        "I read fantasy books.",
-        "I am into stories about wizards.",
-        "I reread my favorite series.",
-        "I would like to go to a school of magic.",
-        "I own all the books of a long series.",
-    ),
-    "fast_furious": (
-        "I am into fast cars.",
-        "I like films with car races.",
-        "I watch action series in order.",
-        "I dream of owning a race car.",
-        "I like loud engines.",
-    ),
-    "music_and_movies": (
-        "I like films with good music.",
-        "I collect soundtracks.",
-        "I am into films and songs.",
-        "I remember films by their songs.",
-        "I go to concerts and to the cinema.",
-    ),
-    "fashion": (
-        "I follow fashion.",
-        "I spend a lot on clothes.",
-        "I like to dress up.",
-        "I like to shop with friends.",
-        "My closet is too full.",
-    ),
-    "icehockey": (
-        "I am a hockey fan.",
-        "I watch hockey in the winter.",
-        "I like fast sports on ice.",
-        "I learned to skate as a child.",
-        "I go to the rink to see games.",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,36 +42,54 @@ class Talk:
         return self.turns[user::2]
 
 
-def talks(path: Path, sources: Sequence[str], names: Sequence[str]) -> Iterator[Talk]:
-    """Usable conversations of `sources` in the corpus file (JSONL.gz), in order; the id is source and line number."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A dialogue as the corpus has it: `messages` of speaker and text; `condition`: what else is known of it."""
+
+    id: str
+    source: str
+    messages: tuple[tuple[str, str], ...]
+    condition: dict[str, Any]
+
+
+def told(path: Path) -> Iterator[Told]:
+    """The dialogues of a corpus file (JSONL.gz: source, messages, cond), in order; the id is source and line number.
+
+    Raises UserError for a file of another kind.
+    """
     if not path.is_file():
         raise UserError(f"--corpus {path} is not a file; give a JSONL.gz of dialogues with source and messages")
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines):
                 row = json.loads(line)
-                if row["source"] in sources:
-                    talk = _talk(f"{row['source']}-{number}", row, names)
-                    if talk:
-                        yield talk
+                messages = tuple((str(speaker), str(text)) for speaker, text in row["messages"])
+                yield Told(f"{row['source']}-{number}", row["source"], messages, row.get("cond") or {})
     except (gzip.BadGzipFile, EOFError, ValueError, KeyError) as error:
         raise UserError(
             f"--corpus {path}: not gzipped JSONL of dialogues with source and messages: {error}"
         ) from error
 
 
-def _talk(name: str, row: dict[str, Any], names: Sequence[str]) -> Talk | None:
-    turns = _alternating(row["messages"], Random(name), names)
+def talks(given: Iterable[Told], sources: Sequence[str], names: Sequence[str]) -> Iterator[Talk]:
+    """The casual conversations among those `given`: of these sources, by two speakers, long and clean enough."""
+    for each in given:
+        talk = _talk(each, names) if each.source in sources else None
+        if talk:
+            yield talk
+
+
+def _talk(given: Told, names: Sequence[str]) -> Talk | None:
+    turns = _alternating(given.messages, Random(given.id), names)
     turns = _unlooped(turns or ())
     if len(turns) < LOW or max(len(turn.split()) for turn in turns) > 60:
         return None
-    condition = row.get("cond") or {}
-    if "persona_1" in condition:
-        given = [[clean(trait) for trait in condition[f"persona_{user}"]] for user in (1, 2)]
-        facts = [tuple(trait for trait in traits if trait) for traits in given]
-        return Talk(name, row["source"], turns, (facts[0], facts[1]))
+    if "persona_1" in given.condition:
+        traits = [[clean(trait) for trait in given.condition[f"persona_{user}"]] for user in (1, 2)]
+        facts = [tuple(trait for trait in side if trait) for side in traits]
+        return Talk(given.id, given.source, turns, (facts[0], facts[1]))
     said = [tuple(dict.fromkeys(f for t in turns[u::2] for s in sentences(t) if (f := statement(s)))) for u in (0, 1)]
-    return Talk(name, row["source"], turns, (said[0], said[1]), condition.get("topic") or "")
+    return Talk(given.id, given.source, turns, (said[0], said[1]), given.condition.get("topic") or "")
 
 
 def _unlooped(turns: Sequence[str]) -> tuple[str, ...]:

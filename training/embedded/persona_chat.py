@@ -21,8 +21,8 @@ from synthesis.personas import (
     bullets,
 )
 from synthesis.recipes.spc import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER
-from training.embedded_talks import Talk, introduced, profile, window
-from training.statements import longest_copy, negated, overlap, rephrased
+from training.embedded.statements import longest_copy, negated, overlap, rephrased, sentences, statement
+from training.embedded.talks import Talk, introduced, profile, window
 
 Pair = tuple[str, str]
 Profiles = tuple[list[str], list[str]]
@@ -77,14 +77,14 @@ def woven(part: Kept, answers: Sequence[tuple[str, str]], rng: Random) -> Kept:
     to do. `answers`: (query, trait) pairs. The new traits take the places of others; the length stays within bounds.
     """
     profiles, turns = [list(traits) for traits in part[0]], list(part[1])
-    exchanges = rng.sample(list(answers), rng.choice((2, 2, 3)))
+    exchanges = rng.sample(answers, rng.choice((2, 2, 3)))
     turns = turns[: 16 - 2 * len(exchanges)]
     places = sorted(rng.sample(range(2, len(turns)), len(exchanges)), reverse=True)
     new: tuple[list[str], list[str]] = ([], [])
     for place, (query, trait) in zip(places, exchanges, strict=True):
         owner = (place + 1) % 2
         new[owner].append(trait)
-        said = trait if rng.random() < 0.6 else rephrased(trait, rng)
+        said = trait if rng.random() < 0.35 else rephrased(trait, rng)
         before = rng.choice(_BEFORE)
         lowered = (
             said if said.startswith(("I ", "I'")) or not before or before[-2] in "?." else said[0].lower() + said[1:]
@@ -139,7 +139,10 @@ def generate_paper(part: Kept, examples: Sequence[Kept]) -> Pair:
 
 
 def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
-    """Label every trait of one user: said by her, turned round from what she said, or nowhere in the conversation."""
+    """Label every trait of one user: said by her, turned round from what she said, or not hers.
+
+    Not hers is what nobody said, and now and then what the other user said of himself.
+    """
     (first, second), turns = part
     user = rng.randrange(2)
     said = turns[user::2]
@@ -152,7 +155,9 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
             asked.append((trait, "supported"))
         elif share <= 0.2:
             asked.append((trait, "unmentioned"))
-    asked += [(trait, "unmentioned") for trait in rng.sample(list(spare), 2) if overlap(trait, said) <= 0.2]
+    others = [trait for trait in (first, second)[1 - user] if overlap(trait, turns[1 - user :: 2]) >= 0.6]
+    strange = rng.sample(others, min(1, len(others))) + rng.sample(list(spare), 2)
+    asked += [(trait, "unmentioned") for trait in strange if overlap(trait, said) <= 0.2]
     rng.shuffle(asked)
     asked = asked[: rng.choice((3, 4, 5))]
     if len(asked) < 3 or (all(label == "unmentioned" for _, label in asked) and rng.random() < 0.7):
@@ -163,22 +168,39 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
 
 
 def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
-    """The published critic: Yes where a turn that denies a trait was put in, No otherwise, with the reason."""
-    (first, second), turns = part
-    turns = turns[:8]
-    user = rng.randrange(2)
-    trait = rng.choice((first, second)[user])
-    turned = negated(trait)
+    """The published critic: Yes and why where a trait is denied or the profiles have changed places; otherwise No."""
+    profiles, turns = (list(part[0][0]), list(part[0][1])), part[1][:10]
+    chance = rng.random()
     answer = "No. What both say fits with their profiles."
-    if rng.random() < 0.5:
+    if chance < 0.25:
+        user = rng.randrange(2)
+        trait = rng.choice(profiles[user])
+        turned = negated(trait)
         if turned is None:
             return None
         at = rng.choice([at for at in range(len(turns)) if at % 2 == user])
         turns = (*turns[:at], f"{turns[at]} {turned}", *turns[at + 1 :])
-        claim = turned.rstrip(".")
-        answer = f'Yes. User {user + 1} says "{claim}", but the profile says "{trait.rstrip(".")}".'
-    profiles = f"User 1: {' '.join(first)}\nUser 2: {' '.join(second)}"
-    return FAITHFULNESS_PAPER.substitute(profiles=profiles, conversation=lines(turns)), answer
+        answer = f'Yes. User {user + 1} says "{turned.rstrip(".")}", but the profile says "{trait.rstrip(".")}".'
+    else:
+        shows = [
+            (user, trait)
+            for user in (0, 1)
+            for trait in profiles[user]
+            if _only(trait, turns[user::2], turns[1 - user :: 2])
+        ]
+        if not shows:
+            return None
+        if chance < 0.6:
+            user, trait = rng.choice(shows)
+            profiles = profiles[1], profiles[0]
+            answer = f'Yes. "{trait.rstrip(".")}" is in the profile of User {2 - user}, but User {user + 1} says it.'
+    told = f"User 1: {' '.join(profiles[0])}\nUser 2: {' '.join(profiles[1])}"
+    return FAITHFULNESS_PAPER.substitute(profiles=told, conversation=lines(turns)), answer
+
+
+def _only(trait: str, said: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a trait shows in what one user said, and not in what the other did."""
+    return overlap(trait, said) >= 0.6 and overlap(trait, others) <= 0.2
 
 
 INSULTS = (
@@ -213,7 +235,7 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     ways = {
         "depth": ("short", "repeat"),
         "coherency": ("shuffle", "other", "swap"),
-        "consistency": ("shuffle", "other", "swap"),
+        "consistency": ("shuffle", "other", "swap", "deny"),
         "diversity": ("repeat",),
         "likability": ("insult", "short"),
     }[name]
@@ -227,6 +249,10 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
         rng.shuffle(bad)
     elif way == "other":
         bad = [foreign if at % 2 else turn for at, (turn, foreign) in enumerate(zip(bad, other, strict=False))]
+    elif way == "deny":
+        bad = _denied(bad, rng)
+        if bad == turns:
+            rng.shuffle(bad)
     elif way == "swap":
         bad = [turn for pair in zip(bad[1::2], bad[::2], strict=False) for turn in pair]
     else:
@@ -235,6 +261,21 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     answer = rng.choice("12")
     first, second = (turns, bad) if answer == "1" else (bad, turns)
     return BETTER.substitute(first=lines(first), second=lines(second), policy=policy), answer
+
+
+def _denied(turns: Sequence[str], rng: Random) -> list[str]:
+    """The turns, at the end of one of which its speaker denies what she said before; as they are where nobody can."""
+    told = [
+        (at, turned)
+        for at, turn in enumerate(turns[:-2])
+        for sentence in sentences(turn)
+        if (said := statement(sentence)) and (turned := negated(said))
+    ]
+    if not told:
+        return list(turns)
+    at, turned = rng.choice(told)
+    later = rng.choice(range(at + 2, len(turns), 2))
+    return [f"{turn} {turned}" if number == later else turn for number, turn in enumerate(turns)]
 
 
 def query_induction(traits: Sequence[str], query: str, rng: Random) -> Pair:

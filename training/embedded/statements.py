@@ -68,7 +68,12 @@ def statement(sentence: str) -> str | None:
     if not _OPENS.match(sentence) or "?" in sentence or '"' in sentence:
         return None
     body = _TAIL.sub("", sentence).rstrip(".!, ")
-    if not 3 <= len(body.split()) <= 15 or _FILLER.match(body) or _POINTS_AWAY.search(body):
+    if (
+        not 3 <= len(body.split()) <= 15
+        or body.endswith((" St", " Mr", " Mrs", " Dr", " vs"))
+        or _FILLER.match(body)
+        or _POINTS_AWAY.search(body)
+    ):
         return None
     return f"{body}."
 

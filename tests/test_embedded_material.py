@@ -1,0 +1,274 @@
+"""The embedded model's material: recipes told their answers, people by rule, drills, and a whole small build."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from synthesis import reading
+from synthesis.critics import faithfulness_labels
+from synthesis.dialogue import Dialogue, Turn
+from synthesis.engine import Request
+from synthesis.errors import ContextOverflow, UserError
+from synthesis.filters.intents import codes
+from synthesis.forms import Form
+from synthesis.grounded.answers import NO_ANSWER
+from synthesis.intents import one_step, plans
+from synthesis.intents.labels import AGENT, USER, contradiction
+from synthesis.recipe import Dropped
+from synthesis.task_oriented.speech.wording import slots_read
+from training.embedded import autoconv, drills, intents, solid
+from training.embedded.__main__ import main
+from training.embedded.knowing import Knowing, Runs
+from training.embedded.people import persona, subject, third, told_of
+from training.embedded.row import LONGEST, Row, held_out
+from training.embedded.talks import Talk, Told
+
+PLACES = "Riga Oslo Bern Porto Ghent Turin Lyon Graz Bath Cork Lund York".split()
+GAMES = "chess golf rugby tennis bridge darts bowls polo judo squash hockey cricket".split()
+
+
+def casual(place: str, game: str) -> list[str]:
+    """A conversation in which both tell of themselves."""
+    return [
+        f"Hello there, do you like {game}?", f"I play {game} every week, my brother taught me.",
+        f"I used to live in {place}, everybody plays it.", f"I visited {place} in May and loved it.",
+        "My wife bakes bread on Sundays.", "I like rye bread with salted butter.",
+        f"I have a small garden in {place}.", "I grow tomatoes on a balcony.",
+        "My tomatoes never get red.", "I water them before work.", f"I think of {game} when I work.",
+        "It was nice talking to you.",
+    ]  # fmt: skip
+
+
+def served(place: str) -> list[tuple[str, str]]:
+    """A conversation of a user and a system."""
+    return [
+        ("user", f"I am looking for a restaurant in {place}. It should serve fish."),
+        ("system", "Do you prefer something cheap or something expensive?"),
+        ("user", "Something cheap, please."),
+        ("system", f"The Golden Anchor in {place} is a cheap restaurant that serves fish."),
+        ("user", "No, I do not want that one. Is there another?"),
+        ("system", f"There is also the Blue Heron in {place}, which serves fish as well."),
+        ("user", "Perfect, thank you very much."),
+        ("system", "You are welcome, have a nice day."),
+    ]
+
+
+def corpus(folder: Path) -> Path:
+    rows: list[dict[str, Any]] = []
+    for number, (place, game) in enumerate(zip(PLACES, GAMES, strict=True)):
+        said = [["AB"[at % 2], text] for at, text in enumerate(casual(place, game))]
+        rows.append({"source": "self_dialogue", "messages": said, "cond": {"topic": "music"}})
+        rows.append({"source": "sgd", "messages": served(place), "cond": {"services": ["Restaurants_1"]}})
+        if number % 3 == 0:
+            profile = {
+                "persona_1": [f"I am a fan of {game}.", "I have a wife.", "I own a garden.", "I cook."],
+                "persona_2": [f"I know {place} well.", "I eat rye bread.", "I grow plants.", "I have a brother."],
+            }
+            rows.append({"source": "spc", "messages": said, "cond": profile})
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "dialogues.jsonl.gz", "wt") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
+    return folder / "dialogues.jsonl.gz"
+
+
+def built(folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    given = ["--corpus", str(file), "--out", str(folder), "--scale", "0.01"]
+    monkeypatch.setattr(sys, "argv", ["embedded", *given])
+    main()
+    return folder
+
+
+# The whole
+
+
+READERS = {
+    "spc.faithfulness": lambda prompt, said: faithfulness_labels(said, len(re.findall(r"^\d\. ", prompt, re.M))),
+    "spc.generate": lambda prompt, said: reading.transcript(said),
+    "spc.toxicity": lambda prompt, said: reading.verdict(said),
+    "spc.comparison": lambda prompt, said: reading.choice(said, ("1", "2")),
+    "spc.faithfulness_paper": lambda prompt, said: reading.verdict(said),
+    "solid.intents": lambda prompt, said: codes(said),
+    "autoconv.support": lambda prompt, said: reading.verdict(said),
+    "luas.slots": lambda prompt, said: slots_read(said),
+}
+
+
+def test_a_small_build_has_every_call_and_the_recipes_read_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = corpus(tmp_path / "data" / "corpus")
+    out = built(tmp_path / "out", file, monkeypatch)
+    facts = json.loads((out / "facts.json").read_text())
+    assert facts["absent"] == ["qmsum", "sgd", "clinc150", "medquad", "multiwoz"]
+    recipes = Counter(task.partition(".")[0] for task in facts["tasks"])
+    assert set(recipes) == {"text", "drills", "spc", "diasynth", "solid", "solid_rl", "autoconv", "luas"}
+    assert {"spc.generate", "diasynth.dialogue", "solid.turn", "solid_rl.one_step", "luas.slots"} <= set(
+        facts["tasks"]
+    )
+    rows = [json.loads(line) for line in (out / "calls.train.jsonl").read_text().splitlines()]
+    checked = 0
+    for row in rows:
+        prompt, said = row["prompt"], row["completion"]
+        if isinstance(prompt, list) and row["task"] in READERS:
+            READERS[row["task"]](prompt[-1]["content"], said[0]["content"])
+            checked += 1
+    assert checked > 100
+    assert all(
+        Form("tags", held=True).read_list("subtopics", row["completion"][0]["content"])
+        for row in rows
+        if row["task"] == "diasynth.subtopics" and row["completion"][0]["content"].startswith("[")
+    )
+    assert "dropped" in capsys.readouterr().out
+
+
+def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = corpus(tmp_path / "data" / "corpus")
+    one, two = (built(tmp_path / name, file, monkeypatch) for name in ("one", "two"))
+    for name in ("text.train.jsonl", "calls.train.jsonl", "calls.eval.jsonl", "facts.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_a_corpus_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = tmp_path / "bad.jsonl.gz"
+    bad.write_bytes(b"not gzip")
+    with pytest.raises(UserError, match="not gzipped JSONL"):
+        built(tmp_path / "out", bad, monkeypatch)
+
+
+def test_all_rows_of_a_dialogue_are_held_out_or_none() -> None:
+    held = [key for key in (f"spc-{number}" for number in range(2000)) if held_out(key)]
+    assert 20 <= len(held) <= 60  # 2 % of 2,000
+    assert all(Row(task, "spc", held[0], "", "x").held_out for task in ("a", "b"))
+
+
+# An engine that is told its answers
+
+
+async def test_what_a_recipe_asks_becomes_an_example() -> None:
+    engine = Knowing({"turn": lambda request: f"{len(request.messages)} messages"})
+    reply = await engine(Request("turn", 8, messages=(("system", "s"), ("user", "u"))))
+    assert reply.text == "2 messages"
+    assert engine.rows("solid", "own", "7") == [
+        Row("solid.turn", "own", "7", (("system", "s"), ("user", "u")), "2 messages")
+    ]
+
+
+async def test_a_prompt_that_would_not_fit_is_refused_as_a_server_would() -> None:
+    with pytest.raises(ContextOverflow, match="more than"):
+        await Knowing({})(Request("turn", 8, prompt="x" * (LONGEST + 1)))
+
+
+def test_what_a_recipe_drops_is_counted_by_its_reason() -> None:
+    async def dropped() -> None:
+        raise Dropped("copying", "recited attributes: 3 of 4")
+
+    with Runs() as runs:
+        assert runs.done(dropped()) is None
+        assert runs.dropped == {"copying: recited attributes": 1}
+
+
+# People and subjects
+
+
+@pytest.mark.parametrize(
+    ("trait", "told"),
+    [
+        ("I teach history.", "teaches history"),
+        ("I really try my best.", "really tries their best"),
+        ("I am a nurse.", "is a nurse"),
+        ("I've two cats.", "has two cats"),
+        ("I don't like my boss.", "does not like their boss"),
+        ("I went to Oslo.", "went to Oslo"),
+        ("I like it too.", None),
+        ("I think I am late.", None),
+        ("My dog barks.", None),
+    ],
+)
+def test_statements_in_the_third_person(trait: str, told: str | None) -> None:
+    assert told_of(trait) == told
+
+
+def test_verbs_with_she() -> None:
+    assert [third(verb) for verb in ("go", "play", "carry", "watch", "am")] == "goes plays carries watches is".split()
+
+
+def test_a_persona_is_named_by_its_work() -> None:
+    assert persona(["I am a nurse.", "I keep bees."], Random(0)) == "A nurse who keeps bees."
+    assert persona(["I like it too."], Random(0)) is None
+
+
+def test_the_subject_is_what_a_talk_comes_back_to() -> None:
+    turns = ["Have you seen Black Panther?", "I love Black Panther.", "The music was great."]
+    assert subject(turns, frozenset(), "Films") == "Black Panther"
+    assert subject(["Hello.", "Hi."], frozenset(), "Films") == "Films"
+
+
+# Intents, documents, drills
+
+
+@pytest.mark.parametrize(
+    ("role", "text", "first", "labels"),
+    [
+        (USER, "Where is a hotel?", True, ("OQ",)),
+        (USER, "I am in town on Friday. Where is a hotel?", True, ("FD", "OQ")),
+        (USER, "Perfect, thank you.", False, ("GG", "PF")),
+        (USER, "No, I want another one.", False, ("NF",)),
+        (AGENT, "Which area do you prefer?", False, ("IR",)),
+        (AGENT, "Did you say Friday?", False, ("CQ",)),
+        (AGENT, "The Anchor is a cheap hotel in the north.", False, ("PA",)),
+    ],
+)
+def test_intents_by_rule(role: str, text: str, first: bool, labels: tuple[str, ...]) -> None:
+    assert intents.labelled(role, text, first) == labels
+    assert contradiction(role, labels) is None
+
+
+def test_every_dialogue_with_intents_is_a_plan_and_reads_back() -> None:
+    given = [Told(f"sgd-{place}", "sgd", tuple(served(place)), {"services": ["Restaurants_1"]}) for place in PLACES]
+    found = list(intents.sought(given, Random(0)))
+    assert len(found) == len(PLACES)
+    for each in found:
+        plan = plans.made(plans.Plan.of(each.turns).rows(), each.id)
+        assert one_step.parse(one_step.render(each.turns), plan) == each.turns
+        assert "Golden Anchor" in each.document
+        assert each.type == "Restaurant"
+
+
+def test_instructions_are_merged_without_loss() -> None:
+    asked = Request("merge", 9, messages=(("user", "x\nInstructions:\n- Say hello.\n- Ask why.\nOne instruction:"),))
+    assert solid.merged(asked) == "Say hello, and ask why."
+
+
+def test_a_foreign_question_has_no_answer() -> None:
+    one = Dialogue(
+        "a", (Turn("User", "What is it?"), Turn("System", "A boat.")) * 2, topic="Boats", document="A boat."
+    )
+    other = Dialogue("b", (Turn("User", "Who made Trains?"), Turn("User", "x")), topic="Trains")
+    assert autoconv.shifted(one, other, Random(0)) == one  # the question names its own subject
+    free = Dialogue("c", (Turn("User", "Who paid for that?"), Turn("System", "x")), topic="Trains")
+    put = autoconv.shifted(one, free, Random(0))
+    at = next(number for number, turn in enumerate(put.turns) if turn.text == "Who paid for that?")
+    assert put.turns[at + 1].text == NO_ANSWER
+    assert len(put.turns) == 6
+
+
+def test_drills_ask_for_what_stands_before() -> None:
+    passage = ("own", "p-1", " ".join(f"Boat number {number} sails at {number}." for number in range(12)))
+    talks = [Talk(f"t-{number}", "spc", (), ((f"I own boat {number}.",), ())) for number in range(10)]
+    made = list(drills.rows([passage], talks, [f"Ana{number}" for number in range(20)], 60, Random(0)))
+    assert Counter(row.task for row in made) == {"drills.copying": 60, "drills.recall": 60}
+    for row in made:
+        if row.prompt:
+            assert row.answer in row.prompt[0][1]
+        else:
+            before, _, after = re.split(r"\n(Again|Once more|The same again|Repeated):\n", row.answer)
+            assert all(line in before for line in after.splitlines())

@@ -1,0 +1,111 @@
+"""Builds the embedded model's material: `python -m training.embedded --corpus FILE --out DIR`.
+
+Reads a corpus of dialogues (JSONL.gz: source, messages, cond), what lies beside it (see friends.py) and what ships
+with the recipes, and writes `text` (plain text and drills) and `calls` (examples of every call of every recipe), each
+as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went in, by source and task. The same
+files and seed give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from synthesis.storage import write_json, write_jsonl
+from training.command import told
+from training.embedded import autoconv, corpus, diasynth, drills, friends, luas, plain, solid, spc
+from training.embedded.corpus import Corpus
+from training.embedded.row import Row, fitting, held_out
+
+LICENCES = {
+    "spc": "CC-BY-4.0", "self_dialogue": "BSD-3-Clause", "topical_chat": "CDLA-Sharing-1.0", "sgd": "CC-BY-SA-4.0",
+    "star": "MIT", "taskmaster4": "CC-BY-4.0", "woz": "Apache-2.0", "camrest": "CC-BY-4.0", "crd3": "CC-BY-SA-4.0",
+    "dstc11_track5": "CDLA-Sharing-1.0", "medquad": "CC-BY-4.0", "qmsum": "MIT", "qmsum_qa": "MIT", "gsm8k": "MIT",
+    "mts_dialog": "CC-BY-4.0", "aci_bench": "CC-BY-4.0", "multiwoz": "MIT",
+    **dict.fromkeys(("seeds", "worlds", "town"), "Apache-2.0"),
+    "outlines": "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, CC-BY-3.0, MIT",
+    "entities": "Apache-2.0, CC-BY-4.0, MIT",
+}  # fmt: skip
+"""By source. Outlines are ours and medquad's, sgd's, clinc150's and qmsum's; entities ours, medquad's, multiwoz's."""
+
+STATEMENTS = 20000
+"""Statements of the corpus that are assigned to queries (choice)."""
+
+DRILLS = 9000
+"""Of each kind (choice): about 4 % of all tokens."""
+
+
+def text_rows(given: Corpus, rng: Random, scale: float) -> Iterator[Row]:
+    """Plain text and drills."""
+    found = list(plain.rows(given.told, rng))
+    yield from found
+    passages = [(source, each.id, each.document or "") for source, each in given.grounded]
+    passages += [(talk.source, talk.id, " ".join(talk.turns)) for talk in given.casual]
+    yield from drills.rows(passages, given.casual, spc.shipped("spc_names.txt"), round(DRILLS * scale), rng)
+
+
+def call_rows(given: Corpus, rng: Random, scale: float, dropped: Counter[str]) -> Iterator[Row]:
+    """Examples of every call of every recipe. `dropped`: counts what their filters refuse."""
+    learned = [talk for talk in given.casual if not held_out(talk.id)]
+    known = spc.answers(learned, round(STATEMENTS * scale), rng)
+    yield from spc.rows(given.casual, known, rng, scale, dropped)
+    summaries = [("qmsum", each.id, each.said, each.answer) for each in given.minutes]
+    yield from diasynth.rows(given.casual, given.outlines, given.casts, summaries, rng, scale, dropped)
+    yield from solid.rows(corpus.seeking(given, rng, scale), given.entities, rng, scale, dropped)
+    yield from autoconv.rows(given.grounded, rng, dropped)
+    yield from luas.rows(given.friends, rng, scale)
+
+
+def write(rows: list[Row], folder: Path, name: str, rng: Random) -> None:
+    """The rows in random order, those held out in a file of their own."""
+    kept = fitting(rows)
+    rng.shuffle(kept)
+    for part, wanted in (("train", False), ("eval", True)):
+        write_jsonl(folder / f"{name}.{part}.jsonl", (row.json() for row in kept if row.held_out == wanted))
+
+
+def facts(rows: list[Row], dropped: Counter[str], absent: list[str]) -> dict[str, Any]:
+    """What went in, by source and task; what was left out."""
+    examples = Counter(row.source for row in rows)
+    dialogues = {source: len({row.key for row in rows if row.source == source}) for source in examples}
+    return {
+        "data": [
+            {"source": source, "licence": LICENCES.get(source, "unknown"), "dialogues": dialogues[source]}
+            | {"examples": count}
+            for source, count in examples.most_common()
+        ],
+        "tasks": dict(Counter(row.task for row in rows).most_common()),
+        "too_long": len(rows) - len(fitting(rows)),
+        "dropped": dict(dropped.most_common()),
+        "absent": absent,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--corpus", type=Path, required=True, help="JSONL.gz of dialogues")
+    parser.add_argument("--beside", type=Path, help="folder with qmsum, medquad, ... (default: the one above it)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the material and facts.json")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the usual numbers of examples")
+    given = parser.parse_args()
+    rng, dropped = Random(given.seed), Counter[str]()
+    beside = given.beside or given.corpus.resolve().parent.parent
+    found = corpus.read(given.corpus, beside, rng, given.scale)
+    texts = list(text_rows(found, rng, given.scale))
+    calls = list(call_rows(found, rng, given.scale, dropped))
+    for name, rows in (("text", texts), ("calls", calls)):
+        write(rows, given.out, name, rng)
+    whole = facts([*texts, *calls], dropped, friends.absent(beside))
+    write_json(given.out / "facts.json", whole)
+    print(json.dumps(whole, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(told(main))

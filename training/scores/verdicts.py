@@ -1,0 +1,243 @@
+"""Verdicts: does a model tell real dialogues from the same ones corrupted? AUC of its verdicts' probabilities.
+
+Every held-out dialogue is judged twice, as it was and corrupted, in the critics' own prompts. Swapped profiles and
+denied attributes are put to the faithfulness critic in its published form, which answers Yes for a contradiction: the
+score is P(Yes) / (P(Yes) + P(No)) as the first word of the answer. In its improved form that critic labels attributes:
+one is put to the user who tells it and to the other user, and the score is the share of "supported" among the
+likelihoods of its labels. Shuffled and repeated turns are put to an expert who compares two conversations, real and
+corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be high where the real one comes first. A
+liking for one place moves both scores and leaves the AUC alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from synthesis.asking import together
+from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, LABELS
+from synthesis.engine import CRITIC, Engine, Request
+from synthesis.errors import ContextOverflow, ReadingError
+from synthesis.metrics.judging import first_token, masses
+from synthesis.reading import USERS
+from training.embedded.persona_chat import lines
+from training.embedded.statements import negated, overlap
+from training.scores.held_out import Part
+from training.scores.perplexity import answered
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LONGEST = 10
+"""Turns of a judged dialogue, as the model learned to judge them."""
+
+TOLD, ABSENT = 0.6, 0.2
+"""Share of an attribute's content words from which a speaker tells it, and up to which the other does not (choice)."""
+
+LIKELIEST = 5
+"""Tokens in which the verdict's words are looked for: as many as a server tells by default."""
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A real dialogue and its corruption as two prompts: `high` is the one that the score of `word` should be high on.
+
+    `others`: the words of other verdicts. `begun`: what of the reply comes before the verdict; where it is "", the
+    verdict is the first word.
+    """
+
+    id: str
+    high: str
+    low: str
+    word: str
+    others: tuple[str, ...]
+    begun: str = ""
+
+
+Scores = tuple[float, float]
+"""Of the prompt whose score should be high, and of the other one; 0 to 1."""
+
+
+def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question]]:
+    """By corruption; each has only those dialogues that it changes to something that can be told."""
+    names = ("swapped profiles", "swapped attributes", "denied attributes", "shuffled turns", "repeated turns")
+    made: dict[str, list[Question]] = {name: [] for name in names}
+    for part in parts:
+        rng = Random(f"verdicts:{seed}:{part.id}")
+        turns = part.turns[:LONGEST]
+        for name, found in (
+            ("swapped profiles", _swapped(part, turns)),
+            ("swapped attributes", _labelled(part, turns, rng)),
+            ("denied attributes", _denied(part, turns, rng)),
+            ("shuffled turns", _compared(part, turns, _shuffled(turns, rng), "coherency")),
+            ("repeated turns", _compared(part, turns, _repeated(turns, rng), "diversity")),
+        ):
+            if found:
+                made[name].append(found)
+    return made
+
+
+def _swapped(part: Part, turns: Sequence[str]) -> Question | None:
+    """The profiles changed places, where somebody tells an attribute that the other does not."""
+    first, second = part.profiles
+    return _faithful(part, _profiled((second, first), turns), turns) if _shown(part, turns) else None
+
+
+def _shown(part: Part, turns: Sequence[str]) -> list[tuple[int, str]]:
+    """Users, 0 or 1, and attributes that they tell and the other does not."""
+    return [
+        (user, trait)
+        for user, traits in enumerate(part.profiles)
+        for trait in traits
+        if overlap(trait, turns[user::2]) >= TOLD and overlap(trait, turns[1 - user :: 2]) <= ABSENT
+    ]
+
+
+def _labelled(part: Part, turns: Sequence[str], rng: Random) -> Question | None:
+    """An attribute put to the user who tells it, and to the other one; two more of the profile stand below it."""
+    shown = _shown(part, turns)
+    if not shown:
+        return None
+    user, trait = rng.choice(shown)
+    rest = [each for each in part.profiles[user] if each != trait][:2]
+    traits = "\n".join(f"{number}. {each}" for number, each in enumerate((trait, *rest), 1))
+    high, low = (
+        FAITHFULNESS.substitute(conversation=lines(turns), user=USERS[at], traits=traits) for at in (user, 1 - user)
+    )
+    supported, *others = LABELS
+    return Question(part.id, high, low, supported, tuple(others), '{"1":"')
+
+
+def _denied(part: Part, turns: Sequence[str], rng: Random) -> Question | None:
+    """Somebody says the opposite of an attribute of theirs, where a rule knows one."""
+    deniable = [
+        (user, turned)
+        for user, traits in enumerate(part.profiles)
+        for trait in traits
+        if (turned := negated(trait)) and overlap(trait, turns[user::2]) <= ABSENT
+    ]
+    if not deniable:
+        return None
+    user, turned = rng.choice(deniable)
+    at = rng.choice(range(user, len(turns), 2))
+    said = [f"{turn} {turned}" if number == at else turn for number, turn in enumerate(turns)]
+    return _faithful(part, _profiled(part.profiles, said), turns)
+
+
+def _faithful(part: Part, corrupted: str, turns: Sequence[str]) -> Question:
+    return Question(part.id, corrupted, _profiled(part.profiles, turns), "yes", ("no",))
+
+
+def _profiled(profiles: Sequence[Sequence[str]], turns: Sequence[str]) -> str:
+    told = "\n".join(f"User {number}: {' '.join(traits)}" for number, traits in enumerate(profiles, 1))
+    return FAITHFULNESS_PAPER.substitute(profiles=told, conversation=lines(turns))
+
+
+def _shuffled(turns: Sequence[str], rng: Random) -> list[str]:
+    return rng.sample(turns, len(turns))
+
+
+def _repeated(turns: Sequence[str], rng: Random) -> list[str]:
+    """From some point on the same two turns again and again."""
+    at = rng.randrange(len(turns) - 5)
+    return [*turns[: at + 2], *(turns[at + step % 2] for step in range(len(turns) - at - 2))]
+
+
+def _compared(part: Part, turns: Sequence[str], bad: Sequence[str], expert: str) -> Question | None:
+    if list(turns) == list(bad):
+        return None
+    real, corrupted, policy = lines(turns), lines(bad), EXPERTS[expert]
+    return Question(
+        part.id,
+        BETTER.substitute(first=real, second=corrupted, policy=policy),
+        BETTER.substitute(first=corrupted, second=real, policy=policy),
+        "1",
+        ("2",),
+    )
+
+
+async def asked(engine: Engine, given: Mapping[str, Sequence[Question]]) -> dict[str, list[Scores | None]]:
+    """The scores of every question; None where the verdict's words are none of the likeliest or it does not fit."""
+    found = await asyncio.gather(*(together(_scores(engine, each) for each in many) for many in given.values()))
+    return dict(zip(given, found, strict=True))
+
+
+async def _scores(engine: Engine, question: Question) -> Scores | None:
+    try:
+        high, low = await together(_score(engine, question, prompt) for prompt in (question.high, question.low))
+    except (ReadingError, ContextOverflow):
+        return None
+    return high, low
+
+
+async def _score(engine: Engine, question: Question, prompt: str) -> float:
+    """Raises ReadingError where no verdict is among the likeliest."""
+    words = (question.word, *question.others)
+    find = _labels if question.begun else _first_words
+    found = await find(engine, question, prompt, words)
+    return found[question.word] / sum(found.values())
+
+
+async def _first_words(engine: Engine, question: Question, prompt: str, words: Sequence[str]) -> Mapping[str, float]:
+    """Probability of each of `words` as the reply's first."""
+    request = Request("verdict", 1, messages=(("user", prompt),), role=CRITIC, conversation=question.id)
+    tokens = await first_token(engine, request, LIKELIEST)
+    found = masses(tokens, words)
+    if not sum(found.values()):
+        likeliest = ", ".join(repr(token.text) for token in tokens)
+        raise ReadingError(f"verdict: none of {', '.join(words)} among {likeliest}", likeliest)
+    return found
+
+
+async def _labels(engine: Engine, question: Question, prompt: str, words: Sequence[str]) -> Mapping[str, float]:
+    """Likelihood of each of `words` behind the reply's beginning, that of the likeliest being 1."""
+    found = await together(answered(engine, prompt, f'{question.begun}{word}"') for word in words)
+    most = max(each.logprob for each in found)
+    return {word: math.exp(each.logprob - most) for word, each in zip(words, found, strict=True)}
+
+
+def facts(found: Mapping[str, Sequence[Scores | None]], seed: int) -> dict[str, dict[str, Any]]:
+    """By corruption: AUC with its 95 % interval, dialogues, and those whose verdicts could not be read."""
+    return {name: _facts([each for each in many if each], len(many), seed) for name, many in found.items()}
+
+
+def _facts(scores: Sequence[Scores], asked: int, seed: int) -> dict[str, Any]:
+    value = auc(scores)
+    low, high = _interval(scores, seed)
+    return {"auc": value, "low": low, "high": high, "dialogues": len(scores), "unreadable": asked - len(scores)}
+
+
+def auc(scores: Sequence[Scores]) -> float | None:
+    """How often the score of any prompt that should be high is above that of any that should not, ties half.
+
+    None for no scores. Example: (0.9, 0.2) and (0.5, 0.5): 0.9 is above both, 0.5 above one and equal to one: 3.5 / 4.
+    """
+    return float(_wins(scores).mean()) if scores else None
+
+
+def _wins(scores: Sequence[Scores]) -> NDArray[np.float64]:
+    """Rows: prompts that should be high; columns: the others."""
+    import numpy as np
+
+    high, low = (np.array(each, dtype=np.float64) for each in zip(*scores, strict=True))
+    above: NDArray[np.float64] = (high[:, None] > low) + 0.5 * (high[:, None] == low)
+    return above
+
+
+def _interval(scores: Sequence[Scores], seed: int) -> tuple[float | None, float | None]:
+    """Percentiles over dialogues drawn again, each with both of its prompts."""
+    import numpy as np
+
+    if not scores:
+        return None, None
+    wins, rng = _wins(scores), np.random.default_rng(seed)
+    picks = rng.integers(0, len(scores), (DRAWS, len(scores)))
+    low, high = np.percentile([wins[np.ix_(pick, pick)].mean() for pick in picks], [2.5, 97.5])
+    return float(low), float(high)
