@@ -1,4 +1,4 @@
-"""python -m synthesis.server --model DIR: serve a small Llama on this machine.
+"""python -m synthesis.server --model DIR: serve a causal language model on this machine.
 
 Prints one line on standard output when ready: "listening on http://127.0.0.1:PORT". The key that clients must send, if
 any, comes from the environment (PARLEY_SERVER_API_KEY), never from a flag. SIGTERM and SIGINT end it cleanly.
@@ -18,7 +18,9 @@ from types import FrameType
 
 from synthesis.embedded_model import chosen
 from synthesis.errors import ParleyError, UserError
-from synthesis.server.checkpoint import read_shape, weight_files
+from synthesis.server.adapters import parse
+from synthesis.server.checkpoint import read_config, read_shape, unlike_llama, weight_files
+from synthesis.server.foreign import check_device
 
 GRACE = 5.0  # seconds that running requests have to finish when the server is told to stop
 
@@ -40,6 +42,10 @@ def parser() -> argparse.ArgumentParser:
     add("--max-top-n-tokens", type=int, default=5)
     add("--max-client-batch-size", type=int, default=4, help="most prompts in one /v1/completions request")
     add("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="precision of weights and activations")
+    add("--device", default="cpu", help="cpu, or one CUDA device: cuda, cuda:1")
+    add(
+        "--lora-adapters", default="", metavar="NAME=FOLDER,...", help="adapters of the model, asked for by adapter_id"
+    )
     add("--threads", type=int, default=1, help="threads of one matrix product; more than free cores is slower")
     add("--prefix-cache-mb", type=int, default=256, help="memory for prompts' reusable beginnings, 0 to reuse nothing")
     add("--stop-with-stdin", action="store_true", help="end when standard input closes, as it does with its owner")
@@ -77,8 +83,12 @@ def _check(given: argparse.Namespace) -> None:
     if not 0 <= given.port < 65536:
         raise UserError(f"--port must be between 0 and 65535, got {given.port}")
     folder, _ = chosen(given.model)
-    read_shape(folder)  # a wrong folder is told before anything heavy is imported
+    if not unlike_llama(read_config(folder)):
+        read_shape(folder)  # a wrong folder is told before anything heavy is imported
     weight_files(folder)
+    parse(given.lora_adapters)
+    if given.device != "cpu":
+        check_device(given.device)
 
 
 def _bind(host: str, port: int) -> socket.socket:

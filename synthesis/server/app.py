@@ -85,13 +85,14 @@ async def health(request: web.Request) -> web.StreamResponse:
 
 
 async def info(request: web.Request) -> web.StreamResponse:
-    """GET /info."""
-    service = request.app[SERVICE]
-    limits = service.limits
+    """GET /info: TGI's keys, and at the end ours."""
+    nature, limits = request.app[SERVICE].nature, request.app[SERVICE].limits
     return reply(
         {
-            "model_id": service.model_id,
-            "model_sha": service.sha,
+            "model_id": nature.model,
+            "model_sha": nature.sha,
+            "model_dtype": nature.dtype,
+            "model_device_type": nature.device,
             "model_pipeline_tag": "text-generation",
             "max_concurrent_requests": limits.max_concurrent_requests,
             "max_best_of": limits.max_best_of,
@@ -104,14 +105,18 @@ async def info(request: web.Request) -> web.StreamResponse:
             "version": VERSION,
             "sha": None,
             "docker_label": "parley-embedded",
+            "forward_pass": nature.path,
+            "prefix_reuse": nature.reuse,
+            "lora_adapters": list(nature.adapters),
         }
     )
 
 
 async def models(request: web.Request) -> web.StreamResponse:
-    """GET /v1/models."""
-    one = {"id": request.app[SERVICE].model_id, "object": "model", "created": 0, "owned_by": "parley"}
-    return reply({"object": "list", "data": [one]})
+    """GET /v1/models: the base, then its adapters."""
+    nature = request.app[SERVICE].nature
+    told = {"object": "model", "created": 0, "owned_by": "parley"}
+    return reply({"object": "list", "data": [{"id": name, **told} for name in (nature.model, *nature.adapters)]})
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:

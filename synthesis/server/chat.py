@@ -17,6 +17,7 @@ from synthesis.server.protocol import (
     Refused,
     Result,
     Step,
+    adapter_of,
     invalid,
     read_grammar,
 )
@@ -59,6 +60,7 @@ def read_chat(value: Any) -> ChatRequest:
         top_n_tokens=fields.count("top_logprobs", 32),
         grammar=read_format(fields.raw("response_format"), fields),
         details=True,
+        adapter_id=adapter_of(fields),
     )
     options = fields.raw("stream_options")
     return ChatRequest(

@@ -31,7 +31,7 @@ async def answer_choices(request: web.Request, wanted: list[GenerateRequest], fo
     """Run the requests together and answer in `form`."""
     service = request.app[SERVICE]
     began = time.monotonic()
-    same = {"id": "", "created": int(time.time()), "model": service.model_id, "system_fingerprint": FINGERPRINT}
+    same = {"id": "", "created": int(time.time()), "model": service.nature.model, "system_fingerprint": FINGERPRINT}
     if wanted[0].stream:
         return await _streamed(request, wanted, form, same)
     async with service.run(wanted) as run:

@@ -11,10 +11,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from synthesis.server.cache import KeyValues
+from synthesis.server.forward import Model, Room
 from synthesis.server.metrics import Metrics
-from synthesis.server.model import Llama, Part
+from synthesis.server.model import Part
 from synthesis.server.prefix import BLOCK, Block, Key, PrefixCache
 from synthesis.server.protocol import Refused
 from synthesis.server.sequence import Generation, News, Order
@@ -28,12 +30,12 @@ class Scheduler:
     """Runs orders on a thread of its own; `submit`, `cancel` and `stop` are called from the event loop."""
 
     def __init__(
-        self, model: Llama, tokenizer: Tokenizer, metrics: Metrics, *, slots: int, prefix_bytes: int, threads: int
+        self, model: Model[Any], tokenizer: Tokenizer, metrics: Metrics, *, slots: int, prefix_bytes: int, threads: int
     ) -> None:
         self._model, self._tokenizer, self._metrics = model, tokenizer, metrics
         self._slots, self._threads = slots, threads
-        self._cache = KeyValues(model.shape, slots, model.kind, fixed=model.strict)
-        self._prefix = PrefixCache(prefix_bytes)
+        self._cache: Room = model.room(slots)
+        self._prefix = PrefixCache(prefix_bytes if model.reuses else 0)
         self._waiting: list[Generation] = []
         self._running: list[Generation] = []
         self._news = threading.Condition()
@@ -137,7 +139,7 @@ class Scheduler:
             if len(chosen) + len(self._running) == self._slots or tokens >= READ_AT_ONCE:
                 break
             order = generation.order
-            blocks, missing = ([], None) if order.prefill_details else self._prefix.find(order.prompt)
+            blocks, missing = ([], None) if order.prefill_details else self._prefix.find(order.prompt, order.adapter)
             if missing is not None and missing in coming:
                 continue
             if missing is not None:
@@ -152,8 +154,6 @@ class Scheduler:
 
     def _read(self, chosen: list[tuple[Generation, list[Block]]]) -> None:
         """Read the chosen prompts in one pass and choose their first tokens."""
-        import torch
-
         if self._running:
             self._metrics.count("tgi_batch_concat", reason="arrival")
         self._metrics.observe("tgi_batch_next_size", len(chosen))
@@ -166,13 +166,14 @@ class Scheduler:
             order, reused = generation.order, BLOCK * len(blocks)
             self._cache.open(slot, len(order.prompt))
             if blocks:
-                self._cache.data[:, :, slot, :, :reused] = torch.cat([block.data for block in blocks], -2)
+                self._cache.put(slot, [block.data for block in blocks])
             self._metrics.observe("tgi_request_skipped_tokens", reused)
-            parts.append(Part(slot, reused, order.prompt[reused:], order.prefill_details))
+            parts.append(Part(slot, reused, order.prompt[reused:], order.prefill_details, order.adapter))
         logits = self._model.prefill(parts, self._cache)
         self._running = everybody
         for part, (generation, _), rows in zip(parts, chosen, logits, strict=True):
-            self._prefix.store(generation.order.prompt, self._cache.data[:, :, part.slot])
+            keep = partial(self._cache.keep, part.slot)
+            self._prefix.store(generation.order.prompt, keep, part.adapter)
             if generation.order.prefill_details:
                 generation.read(rows[:-1])
             generation.step(rows[-1].numpy())
@@ -182,7 +183,8 @@ class Scheduler:
         places = [len(generation.tokens) - 1 for generation in self._running]
         self._cache.fit(max(places) + 1, len(places))
         newest = [generation.tokens[-1] for generation in self._running]
-        logits = self._model.decode(newest, places, self._cache).numpy()
+        adapters = [generation.order.adapter for generation in self._running]
+        logits = self._model.decode(newest, places, self._cache, adapters).numpy()
         for generation, row in zip(self._running, logits, strict=True):
             generation.step(row)
 

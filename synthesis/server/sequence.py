@@ -35,6 +35,7 @@ class Order:
     top: int = 0
     prefill_details: bool = False
     stream: bool = False
+    adapter: int = 0
 
 
 class Generation:
