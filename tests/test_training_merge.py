@@ -16,6 +16,7 @@ from synthesis.embedded_model import chosen
 from synthesis.errors import UserError
 from tests.serving import serving
 from tests.small_training import PEFT
+from tests.tiny_adapter import make_adapter
 from tests.tiny_model import make_tiny_model
 from training.__main__ import main
 from training.merge import ADAPTER, WEIGHTS, merge, servable
@@ -23,23 +24,6 @@ from training.merge import ADAPTER, WEIGHTS, merge, servable
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.usefixtures("one_thread"), PEFT]
 PROMPT = "Do you like to cook?"
-
-
-def make_adapter(folder: Path, base: Path, seed: int = 0) -> Path:
-    """An adapter on all linear layers whose weights are drawn, so that it changes what the base says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    torch.manual_seed(seed)
-    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", init_lora_weights=False)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    for name, weights in model.named_parameters():
-        if "lora_" in name:
-            weights.data.normal_(std=0.2)
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

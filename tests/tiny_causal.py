@@ -1,6 +1,6 @@
 """Very small random causal models of many architectures, as save_pretrained writes them, with the tiny tokenizer.
 
-    folder = make_tiny_causal(tmp_path / "model", "gpt2")
+folder = make_tiny_causal(tmp_path / "model", "gpt2")
 """
 
 from __future__ import annotations
@@ -19,16 +19,42 @@ KINDS: dict[str, dict[str, Any]] = {
     "qwen3": {**GATED, "head_dim": 32},
     "gemma": {**GATED, "head_dim": 32},
     "gemma2": {**GATED, "head_dim": 32, "sliding_window": 40},
-    "gemma3_text": {**GATED, "head_dim": 32, "sliding_window": 40, "layer_types": ["sliding_attention", "full_attention"]},
+    "gemma3_text": {
+        **GATED,
+        "head_dim": 32,
+        "sliding_window": 40,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
     "mistral": {**GATED, "sliding_window": None},
     "mistral-windowed": {**GATED, "sliding_window": 50},
-    "llama-yarn": {**GATED, "rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 128}},
+    "llama-yarn": {
+        **GATED,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 128,
+        },
+    },
     "llama-gelu": {**GATED, "hidden_act": "gelu", "mlp_bias": True},
     "phi": {**SMALL, "intermediate_size": 128, "partial_rotary_factor": 0.5},
     "gpt_neox": {**SMALL, "intermediate_size": 128, "rotary_pct": 0.25},
     "gptj": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 512, "rotary_dim": 8},
-    "gpt_neo": {"hidden_size": 64, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 20, "max_position_embeddings": 512},
-    "falcon": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "alibi": False, "max_position_embeddings": 512},
+    "gpt_neo": {
+        "hidden_size": 64,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 20,
+        "max_position_embeddings": 512,
+    },
+    "falcon": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "alibi": False,
+        "max_position_embeddings": 512,
+    },
     "bloom": {"hidden_size": 64, "n_layer": 2, "n_head": 4},
     "mixtral": {**GATED, "num_local_experts": 4, "num_experts_per_tok": 2},
     "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},

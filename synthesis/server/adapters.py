@@ -21,6 +21,7 @@ from synthesis.server.checkpoint import read_json, weight_files
 if TYPE_CHECKING:
     from torch import Tensor
 
+MERGING = "python -m training merge ADAPTER --out DIR makes a plain model of it"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 STARTS = (None, True, False, "gaussian", "eva", "orthogonal")  # starts that leave the base's own weights as they were
@@ -89,16 +90,12 @@ def _refuse_others(name: str, config: dict[str, Any]) -> None:
         raise UserError(f"adapter {name} is for {config['task_type']}; this server runs CAUSAL_LM only")
     start = config.get("init_lora_weights")
     if start not in STARTS:
-        raise UserError(f"adapter {name} began as {start!r}, which changes the base too; merge it: {_merging()}")
+        raise UserError(f"adapter {name} began as {start!r}, which changes the base too; merge it: {MERGING}")
     for key in sorted(set(config) - READ - MOOT):
         if config[key]:
-            raise UserError(f"adapter {name} has {key} = {config[key]!r}, which is not served unmerged: {_merging()}")
+            raise UserError(f"adapter {name} has {key} = {config[key]!r}, which is not served unmerged: {MERGING}")
     if config.get("bias", "none") != "none":
-        raise UserError(f"adapter {name} has biases ({config['bias']!r}), not served unmerged: {_merging()}")
-
-
-def _merging() -> str:
-    return "python -m training merge ADAPTER --out DIR makes a plain model of it"
+        raise UserError(f"adapter {name} has biases ({config['bias']!r}), not served unmerged: {MERGING}")
 
 
 def _check_base(name: str, recorded: str, folder: Path, base: str) -> None:
@@ -140,7 +137,7 @@ def _sides(name: str, path: Path) -> dict[str, dict[str, Tensor]]:
     for key, tensor in tensors.items():
         match = TENSOR.fullmatch(key)
         if match is None or tensor.dim() != 2:
-            raise UserError(f"adapter {name} holds {key}, which is no LoRA of a linear layer: {_merging()}")
+            raise UserError(f"adapter {name} holds {key}, which is no LoRA of a linear layer: {MERGING}")
         found.setdefault(match["module"], {})[match["side"]] = tensor.float()
     return found
 
@@ -170,7 +167,7 @@ def misfit(name: str, module: str, part: LowRank, inside: int, out: int) -> User
 def unknown(name: str, module: str, why: str) -> UserError:
     """The error for a part whose module cannot take one."""
     return UserError(
-        f"adapter {name} changes {module}, {why}: it was trained on another model, or merge it: {_merging()}"
+        f"adapter {name} changes {module}, {why}: it was trained on another model, or merge it: {MERGING}"
     )
 
 

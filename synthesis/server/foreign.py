@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthesis.errors import UserError
+from synthesis.server.adapters import MERGING
 from synthesis.server.checkpoint import weight_files
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from synthesis.server.general import General
 
 CONTEXT = 2048  # tokens, where a configuration knows no longest sequence: choice
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # chosen row by row
+WINDOWED = ("window_size", "attention_types", "attention_window_size")  # windows of models that make their own masks
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
 
 
@@ -53,25 +55,36 @@ def build(folder: Path, precision: str, device: str, adapters: Sequence[Adapter]
     from synthesis.server.alone import Alone
     from synthesis.server.general import General
     from synthesis.server.lowrank import Company
-    from synthesis.server.trial import Trial
+    from synthesis.server.trial import Trial, short_windows
 
     with torch.inference_mode():
         inner = _opened(folder, {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]).to(device).eval()
         company = Company()
         company.join(inner, adapters)
-        trial = Trial(inner, context)
-        if not any(getattr(inner.config.get_text_config(), name, None) for name in EXPERTS):
-            many = General(inner, company)
-            if not trial.numbers(many) and trial.bits(many):
-                return many
-        one = Alone(inner, company)
-        wrong = trial.numbers(one)
+        many = General(inner, company)
+        model: General | Alone = Alone(inner, company)
+        with short_windows(inner):
+            trial = Trial(inner, context)
+            if _may_meet(inner.config.get_text_config()) and not trial.numbers(many) and trial.bits(many):
+                model = many
+            wrong = trial.numbers(model)
+            for number, adapter in enumerate(adapters, 1):
+                if not wrong and (odd := trial.carries(model, number)):
+                    raise UserError(f"adapter {adapter.name} cannot be served unmerged ({odd}): {MERGING}")
     if wrong:
         raise UserError(
             f"{folder} holds a {type(inner).__name__}, whose replies would be wrong here ({wrong}): serve it with "
             "another TGI or OpenAI-compatible server and pass --endpoint URL"
         )
-    return one
+    return model
+
+
+def _may_meet(config: Any) -> bool:
+    """Whether nothing is known of a model that would let its sequences disturb each other, or escape the trial."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope.get("rope_type"), *(one.get("rope_type") for one in rope.values() if isinstance(one, dict))]
+    # longrope chooses its frequencies by the furthest position in the pass
+    return "longrope" not in kinds and not any(getattr(config, name, None) for name in (*EXPERTS, *WINDOWED))
 
 
 def _opened(folder: Path, kind: Any) -> Any:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,22 +27,31 @@ def capacity_for(tokens: int) -> int:
     return capacity
 
 
-class Layer:
+class Layer(CacheLayerMixin):  # type: ignore[misc]
     """One attention layer's keys and values [slots, heads, capacity, width], as transformers' caches have them."""
 
     is_sliding = False
-    is_compileable = False
-    is_initialized = True
 
     def __init__(self, slots: Slots) -> None:
+        super().__init__()
         self._slots = slots
         self.both: tuple[Tensor, Tensor] | None = None
 
     def update(self, keys: Tensor, values: Tensor, *rest: Any, **settings: Any) -> tuple[Tensor, Tensor]:
-        """Write the pass's own [rows, heads, tokens, width]; back comes [rows, heads, capacity, width], all there is."""
+        """Write the pass's own [rows, heads, tokens, width]; back comes [rows, heads, capacity, width], whole."""
         if self.both is None:
-            self.both = self._slots.buffer(keys), self._slots.buffer(values)
+            self.lazy_initialization(keys, values)
+        assert self.both is not None
         return self._slots.exchange(self.both[0], keys), self._slots.exchange(self.both[1], values)
+
+    def lazy_initialization(self, keys: Tensor, values: Tensor) -> None:
+        """Take a shape from the first keys and values."""
+        self.both = self._slots.buffer(keys), self._slots.buffer(values)
+        self.is_initialized = True
+
+    def get_max_length(self) -> int:
+        """No end: the slots grow."""
+        return -1
 
     def get_seq_length(self) -> int:
         """Positions and masks come with each pass, so nothing is told of the past."""
@@ -56,8 +66,6 @@ class Slots:
     """The room of `general`: `cache` is what the model is given; `reach` how many positions the pass runs over."""
 
     def __init__(self, slots: int) -> None:
-        from transformers.cache_utils import Cache
-
         self.slots, self.capacity, self.reach = slots, LEAST, LEAST
         self.cache = Cache(layer_class_to_replicate=partial(Layer, self))
         self._rows = self._real = self._where = self._places = torch.empty(0)

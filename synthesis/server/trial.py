@@ -1,11 +1,13 @@
 """A model of transformers tried before it serves: are its numbers its own, and its bits the same in company?
 
 Read and stepped as the server does it, a sequence must get the logits of one plain forward pass; and the same bits
-alone, in a full batch, and read in pieces. What this cannot see is a window longer than the trial.
+alone, in a full batch, and read in pieces. Windows are made shorter while it lasts, so that it sees them.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,8 +20,25 @@ if TYPE_CHECKING:
     from synthesis.server.forward import Model
 
 READ, STEPS, FULL = 70, 4, 8
-WINDOW = 256  # longest window that the trial goes beyond
+WINDOW = 40
+WINDOWS = ("sliding_window", "attention_chunk_size")
 LIMITS = {torch.float32: 0.01, torch.bfloat16: 0.15}  # error of the logits in standard deviations: choice
+
+
+@contextlib.contextmanager
+def short_windows(inner: Any) -> Iterator[None]:
+    """The model with its windows of attention, where its configuration has some, at most WINDOW tokens wide."""
+    config = inner.config.get_text_config()
+    before = {name: getattr(config, name, None) for name in WINDOWS}
+    for name, width in before.items():
+        if width:
+            setattr(config, name, min(width, WINDOW))
+    try:
+        yield
+    finally:
+        for name, width in before.items():
+            if width:
+                setattr(config, name, width)
 
 
 class Trial:
@@ -27,9 +46,7 @@ class Trial:
 
     def __init__(self, inner: Any, context: int) -> None:
         config = inner.config.get_text_config()
-        window = getattr(config, "sliding_window", None) or 0
-        read = max(READ, window + 16) if window <= WINDOW else READ
-        length = min(read + STEPS, context)
+        length = min(READ + STEPS, context)
         draw = torch.Generator().manual_seed(0)
         self.ids = torch.randint(0, config.vocab_size, (length,), generator=draw).tolist()
         logits: Tensor = inner(input_ids=torch.tensor([self.ids], device=inner.device), use_cache=False).logits[0]
@@ -48,6 +65,16 @@ class Trial:
     def bits(self, model: Model[Any]) -> bool:
         """Whether company and the way of reading change no bit."""
         return torch.equal(self._alone(model)[-STEPS - 1 :], self._crowded(model))
+
+    def carries(self, model: Model[Any], adapter: int) -> str:
+        """What goes wrong when a sequence has this adapter; empty when nothing does."""
+        room = model.room(1)
+        room.open(0, 2)
+        try:
+            model.prefill([Part(0, 0, self.ids[:2], adapter=adapter)], room)
+        except RuntimeError as error:
+            return str(error)
+        return ""
 
     def _alone(self, model: Model[Any]) -> Tensor:
         read = len(self.ids) - STEPS
