@@ -58,6 +58,17 @@ KINDS: dict[str, dict[str, Any]] = {
     "bloom": {"hidden_size": 64, "n_layer": 2, "n_head": 4},
     "mixtral": {**GATED, "num_local_experts": 4, "num_experts_per_tok": 2},
     "mamba": {"hidden_size": 64, "num_hidden_layers": 2, "state_size": 8},
+    "phi3-longrope": {
+        **GATED,
+        "original_max_position_embeddings": 64,
+        "rope_parameters": {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0] * 8,
+            "long_factor": [4.0] * 8,
+            "original_max_position_embeddings": 64,
+        },
+    },
     "bert": {**SMALL, "intermediate_size": 96},
 }
 

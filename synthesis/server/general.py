@@ -58,13 +58,10 @@ class General:
             tile[1, 0, low - base : high - base] = torch.arange(low, high)
             real = torch.zeros(1, TILE, dtype=torch.bool)
             real[0, low - base : high - base] = True
-            how = (tile, real, [part.slot], [part.adapter], capacity_for(base + TILE), cache)
-            if part.everywhere:
-                rows.extend(self._pass(*how)[0, low - base : high - base])
-            if high == end or not part.everywhere:
-                # computed like this whether or not the others are wanted, so that wanting them changes nothing
-                rows[end - part.start - 1 :] = self._pass(*how, chosen=high - 1 - base)[0]
-        return torch.stack(rows if part.everywhere else rows[-1:])
+            chosen = None if part.everywhere else high - 1 - base
+            logits = self._pass(tile, real, [part.slot], [part.adapter], capacity_for(base + TILE), cache, chosen)[0]
+            rows.append(logits[low - base : high - base] if part.everywhere else logits)
+        return torch.cat(rows) if part.everywhere else rows[-1]
 
     def decode(
         self, tokens: Sequence[int], positions: Sequence[int], cache: Slots, adapters: Sequence[int] = ()
@@ -96,7 +93,7 @@ class General:
         cache: Slots,
         chosen: int | None = None,
     ) -> Tensor:
-        """Logits [rows, tokens, vocabulary], or of the `chosen` token alone; `given`: ids and places [2, rows, tokens].
+        """Logits [rows, tokens, vocabulary], or at `chosen` alone; `given`: ids and places [2, rows, tokens].
 
         Tokens that are not `real` are computed like the others and written nowhere.
         """

@@ -93,7 +93,7 @@ class Trial:
         room.fit(len(self.ids), 0)
         room.open(last, read)
         model.prefill([Part(last, 0, self.ids[:half])], room)
-        rows = [*model.prefill([Part(last, half, self.ids[half:read])], room)]
+        rows = [model.prefill([Part(last, half, self.ids[half:read], everywhere=True)], room)[0][-1:]]
         for slot in range(last):
             room.move(last, slot)
         for place in range(read, len(self.ids)):
