@@ -28,7 +28,8 @@ def chosen(name: str | None) -> tuple[Path, str]:
     if (found / "adapter_config.json").is_file():
         raise UserError(
             f"--model {name} holds a LoRA adapter, not a model: merge it with python -m training merge {found} --out "
-            "DIR and give that folder, or let python -m training serve do both"
+            "DIR and give that folder, let python -m training serve do both, or serve it beside its base with the "
+            "server's --lora-adapters"
         )
     return found, known
 
