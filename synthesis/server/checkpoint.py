@@ -23,6 +23,7 @@ LLAMAS = ("llama", "mistral", "qwen2")  # model types with Llama's arithmetic an
 ROPES = ("default", "linear", "llama3")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 DIGESTED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+OLDER = ("vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "vocab.txt")  # instead of tokenizer.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def digest(folder: Path) -> str:
     """sha256 over everything that decides what the model writes: configuration, tokenizer, weights."""
     total = hashlib.sha256()
-    for path in [*(folder / name for name in DIGESTED), *weight_files(folder)]:
+    names = (*DIGESTED, *(() if (folder / "tokenizer.json").exists() else OLDER))
+    for path in [*(folder / name for name in names), *weight_files(folder)]:
         if path.is_file():
             with path.open("rb") as file:
                 total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())

@@ -61,12 +61,14 @@ def build(folder: Path, precision: str, device: str, adapters: Sequence[Adapter]
         inner = _opened(folder, {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]).to(device).eval()
         company = Company()
         company.join(inner, adapters)
-        many = General(inner, company)
         model: General | Alone = Alone(inner, company)
         with short_windows(inner):
             trial = Trial(inner, context)
-            if _may_meet(inner.config.get_text_config()) and not trial.numbers(many) and trial.bits(many):
-                model = many
+            for sizes in _sizes(inner) if _may_meet(inner.config.get_text_config()) else ():
+                many = General(inner, company, sizes)
+                if not trial.numbers(many) and trial.bits(many, sizes):
+                    model = many
+                    break
             wrong = trial.numbers(model)
             for number, adapter in enumerate(adapters, 1):
                 if not wrong and (odd := trial.carries(model, number)):
@@ -77,6 +79,19 @@ def build(folder: Path, precision: str, device: str, adapters: Sequence[Adapter]
             "another TGI or OpenAI-compatible server and pass --endpoint URL"
         )
     return model
+
+
+def _sizes(inner: Any) -> list[tuple[int, ...]]:
+    """Rows of a step, the best choice first: several sizes only where products keep their bits in all of them."""
+    from synthesis.server.agreement import least_rows, linear_agrees
+    from synthesis.server.lowrank import weight_of
+
+    if inner.device.type != "cpu":
+        return [(32,)]
+    weights = [weight for module in inner.modules() if (weight := weight_of(module)) is not None]
+    few = max(8, least_rows(inner.dtype))
+    alike = linear_agrees(inner.dtype, {(weight.shape[0], weight.shape[1]) for weight in weights})
+    return [(few, 32), (few,)] if alike else [(few,)]
 
 
 def _may_meet(config: Any) -> bool:

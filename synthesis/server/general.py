@@ -3,7 +3,8 @@
 A row's bits must not depend on its company, and foreign code promises nothing of the kind. So every forward pass has
 one of few shapes, which the row's own position decides:
 1. prompts are read one at a time in tiles of TILE positions, over the keys of `capacity_for` the tile's end;
-2. generated tokens go ROWS at a time, those of one capacity together; idle places hold a token nobody asked for;
+2. generated tokens go in batches of one of few `sizes`, those of one capacity together; idle places hold a token that
+   nobody asked for;
 3. an adapter's low-rank products are computed for the whole pass and added to its rows alone.
 Whether all this holds for a model, and whether it is the model's own arithmetic, `trial` finds out when it is loaded;
 `alone` serves those for which it does not.
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from synthesis.server.lowrank import Company
 
 TILE = 64
-ROWS = 8
 
 
 class General:
@@ -35,8 +35,9 @@ class General:
     path = "transformers"
     reuses = True
 
-    def __init__(self, inner: Any, company: Company) -> None:
-        self._inner, self._company = inner, company
+    def __init__(self, inner: Any, company: Company, sizes: Sequence[int]) -> None:
+        """`sizes`: rows of a step, ascending."""
+        self._inner, self._company, self.sizes = inner, company, sizes
         self._config = inner.config.get_text_config()
         self._heads_chosen = "logits_to_keep" in inspect.signature(inner.forward).parameters
 
@@ -72,9 +73,9 @@ class General:
             alike.setdefault(capacity_for(place + 1), []).append(slot)
         found: dict[int, Tensor] = {}
         for capacity, slots in alike.items():
-            for first in range(0, len(slots), ROWS):
-                some = slots[first : first + ROWS]
-                idle = ROWS - len(some)
+            for first in range(0, len(slots), self.sizes[-1]):
+                some = slots[first : first + self.sizes[-1]]
+                idle = min(size for size in self.sizes if size >= len(some)) - len(some)
                 pairs = [(tokens[slot], positions[slot]) for slot in some] + [(0, 0)] * idle
                 real = torch.tensor([[True]] * len(some) + [[False]] * idle)
                 carried = [adapters[slot] if adapters else 0 for slot in some] + [0] * idle

@@ -37,7 +37,7 @@ class Company:
             for path, part in adapter.parts.items():
                 if path not in known:
                     raise unknown(adapter.name, path, "which this model does not have")
-                weight = _weight(known[path])
+                weight = weight_of(known[path])
                 if weight is None:
                     raise unknown(adapter.name, path, "which is no linear layer")
                 if (len(part.up), part.down.shape[1]) != tuple(weight.shape):
@@ -61,7 +61,7 @@ class Company:
         return add
 
 
-def _weight(module: Any) -> Tensor | None:
+def weight_of(module: Any) -> Tensor | None:
     """A linear layer's weight as [out, in]; GPT-2's stands the other way round."""
     from transformers.pytorch_utils import Conv1D
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.errors import UserError
-from synthesis.server.checkpoint import read_json
+from synthesis.server.checkpoint import OLDER, read_json
 
 TORN = "\ufffd"  # what a decoder writes for a character whose bytes are not all there yet
-SLOW = ("vocab.json", "tokenizer.model", "spiece.model", "vocab.txt")  # files of tokenizers without tokenizer.json
 LONGEST_CHARACTER = 4  # bytes of UTF-8, hence tokens that one character can be torn over
 
 
@@ -38,7 +37,7 @@ class Tokenizer:
         import tokenizers
 
         path = folder / "tokenizer.json"
-        if path.exists() or not any((folder / name).exists() for name in SLOW):
+        if path.exists() or not any((folder / name).exists() for name in OLDER):
             if not isinstance(read_json(path).get("model"), dict):
                 raise UserError(f"{path} is no tokenizer: save a fast tokenizer beside the model with save_pretrained")
             self._inner = tokenizers.Tokenizer.from_file(str(path))

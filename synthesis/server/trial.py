@@ -7,7 +7,7 @@ alone, in a full batch, and read in pieces. Windows are made shorter while it la
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from synthesis.server.forward import Model
 
-READ, STEPS, FULL = 70, 4, 8
+READ, STEPS = 70, 4
 WINDOW = 40
 WINDOWS = ("sliding_window", "attention_chunk_size")
 LIMITS = {torch.float32: 0.01, torch.bfloat16: 0.15}  # error of the logits in standard deviations: choice
@@ -62,9 +62,10 @@ class Trial:
         limit = LIMITS.get(self.kind, LIMITS[torch.bfloat16])
         return "" if off <= limit else f"logits are off by {float(off):.3g} standard deviations, more than {limit}"
 
-    def bits(self, model: Model[Any]) -> bool:
-        """Whether company and the way of reading change no bit."""
-        return torch.equal(self._alone(model)[-STEPS - 1 :], self._crowded(model))
+    def bits(self, model: Model[Any], sizes: Sequence[int]) -> bool:
+        """Whether no bit changes in batches of these sizes, and when the prompt is read in pieces."""
+        alone = self._alone(model)[-STEPS - 1 :]
+        return all(torch.equal(alone, self._crowded(model, size)) for size in sizes)
 
     def carries(self, model: Model[Any], adapter: int) -> str:
         """What goes wrong when a sequence has this adapter; empty when nothing does."""
@@ -85,11 +86,11 @@ class Trial:
         rows += [model.decode(self.ids[place : place + 1], [place], room) for place in range(read, len(self.ids))]
         return torch.cat(rows)
 
-    def _crowded(self, model: Model[Any]) -> Tensor:
+    def _crowded(self, model: Model[Any], size: int) -> Tensor:
         """The last slot of a full batch, read in two pieces, among copies of itself that say something else."""
-        read, last = len(self.ids) - STEPS, FULL - 1
+        read, last = len(self.ids) - STEPS, size - 1
         half = read * 2 // 5
-        room = model.room(FULL)
+        room = model.room(size)
         room.fit(len(self.ids), 0)
         room.open(last, read)
         model.prefill([Part(last, 0, self.ids[:half])], room)
@@ -97,7 +98,7 @@ class Trial:
         for slot in range(last):
             room.move(last, slot)
         for place in range(read, len(self.ids)):
-            others = [self.ids[place - 1 - slot] for slot in range(last)]
-            places = [place - slot for slot in range(last)]
+            others = [self.ids[(place - 1 - slot) % len(self.ids)] for slot in range(last)]
+            places = [max(0, place - slot) for slot in range(last)]
             rows.append(model.decode([*others, self.ids[place]], [*places, place], room)[last:])
         return torch.cat(rows)
