@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import torch
 from hypothesis import given
@@ -20,6 +21,7 @@ from synthesis.server.__main__ import main
 from synthesis.server.adapters import CONFIG, parse, read_adapters
 from synthesis.server.foreign import build as foreign
 from synthesis.server.forward import Model
+from synthesis.server.launch import serve as launch
 from synthesis.server.model import Part
 from synthesis.server.weights import build as fast
 from tests.serving import Served, serving, tiny_folder
@@ -237,6 +239,40 @@ def test_the_flag_as_tgi_spells_it(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, message in [("=x", "write NAME=FOLDER"), ("a=", "write NAME=FOLDER"), ("a=x,a=y", "names 'a' twice")]:
         assert main(["--model", str(tiny_folder()), "--port", "0", "--lora-adapters", wrong]) == 2
         assert message in capsys.readouterr().err
+
+
+async def test_launch_takes_adapters_and_a_device(tmp_path: Path) -> None:
+    body = {"inputs": CONVERSATION, "parameters": {"max_new_tokens": 8}}
+    told: list[str] = []
+    async with (
+        launch(tiny_folder(), adapters=teachers("llama"), log=tmp_path / "log") as url,
+        aiohttp.ClientSession() as session,
+    ):
+        for adapter in (None, "two"):
+            asked = {**body, "parameters": {**body["parameters"], "adapter_id": adapter}}
+            async with session.post(f"{url}/generate", json=asked) as answer:
+                told.append((await answer.json())["generated_text"])
+    assert told[0] != told[1]
+    assert (tmp_path / "log").read_text() == ""
+    with pytest.raises(UserError, match=r"--device cuda:99: torch .* finds"):
+        async with launch(tiny_folder(), device="cuda:99"):
+            pass
+
+
+def test_a_layer_that_sees_other_rows_than_the_pass_is_noticed() -> None:
+    """As experts do, that are handed some rows of some sequences."""
+    from synthesis.server.adapters import Adapter, LowRank
+    from synthesis.server.lowrank import Company
+
+    inner = torch.nn.ModuleDict({"one": torch.nn.Linear(4, 3, bias=False)})
+    company = Company()
+    company.join(inner, [Adapter("a", {"one": LowRank(torch.ones(1, 4), torch.ones(3, 1))})])
+    company.seat([0, 1], 2, "cpu")
+    rows = torch.ones(4, 4)
+    added = inner["one"](rows) - rows @ inner["one"].weight.T
+    assert torch.equal(added.round(), torch.tensor([[0.0], [0.0], [4.0], [4.0]]).expand(4, 3))
+    with pytest.raises(RuntimeError, match="other rows than the pass has"):
+        inner["one"](rows[:3])
 
 
 @given(st.text(max_size=30))

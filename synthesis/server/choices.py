@@ -46,7 +46,7 @@ async def _streamed(
 ) -> web.StreamResponse:
     service = request.app[SERVICE]
     began = time.monotonic()
-    async with Events(request, sum(len(one.inputs) for one in wanted)) as events:
+    async with Events(request, sum(len(one.inputs) for one in wanted), service.nature.device) as events:
         try:
             async with service.run(wanted) as run:
                 sent = [""] * len(wanted)

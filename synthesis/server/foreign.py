@@ -64,6 +64,10 @@ def build(folder: Path, precision: str, device: str, adapters: Sequence[Adapter]
         model: General | Alone = Alone(inner, company)
         with short_windows(inner):
             trial = Trial(inner, context)
+            if trial.wanted.shape[-1] != trial.vocabulary:
+                raise UserError(
+                    f"{folder}: config.json has {trial.vocabulary} tokens, {trial.wanted.shape[-1]} come out"
+                )
             for sizes in _sizes(inner) if _may_meet(inner.config.get_text_config()) else ():
                 many = General(inner, company, sizes)
                 if not trial.numbers(many) and trial.bits(many, sizes):
@@ -104,8 +108,10 @@ def _may_meet(config: Any) -> bool:
 
 def _opened(folder: Path, kind: Any) -> Any:
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
     weight_files(folder)  # pickles are told by name
+    disable_progress_bar()
     try:
         inner, told = AutoModelForCausalLM.from_pretrained(
             folder,

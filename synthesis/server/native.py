@@ -49,6 +49,7 @@ async def whole(request: web.Request, wanted: GenerateRequest, *, listed: bool =
     result, validation = await service.answer(replace(wanted, stream=False))
     body = generated(result, wanted)
     headers = timings(result, wanted, validation, time.monotonic() - began)
+    headers["x-compute-type"] = service.nature.device
     return reply([body] if listed else body, headers)
 
 
@@ -79,7 +80,6 @@ def timings(result: Result, wanted: GenerateRequest, validation: float, total: f
         "x-time-per-token": result.inference_time / max(1, len(result.steps)),
     }
     return {
-        "x-compute-type": "cpu",
         "x-compute-time": f"{total:.6f}",
         "x-compute-characters": str(len(wanted.inputs)),
         "x-prompt-tokens": str(result.input_length),
@@ -98,7 +98,7 @@ async def streamed(request: web.Request, wanted: GenerateRequest) -> web.StreamR
     service = request.app[SERVICE]
     wanted = replace(wanted, stream=True)
     began = time.monotonic()
-    async with Events(request, len(wanted.inputs)) as events:
+    async with Events(request, len(wanted.inputs), service.nature.device) as events:
         try:
             async with service.run([wanted]) as run:
                 while True:

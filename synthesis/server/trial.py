@@ -46,9 +46,10 @@ class Trial:
 
     def __init__(self, inner: Any, context: int) -> None:
         config = inner.config.get_text_config()
+        self.vocabulary = int(config.vocab_size)
         length = min(READ + STEPS, context)
         draw = torch.Generator().manual_seed(0)
-        self.ids = torch.randint(0, config.vocab_size, (length,), generator=draw).tolist()
+        self.ids = torch.randint(0, self.vocabulary, (length,), generator=draw).tolist()
         logits: Tensor = inner(input_ids=torch.tensor([self.ids], device=inner.device), use_cache=False).logits[0]
         self.wanted, self.kind = logits.float().cpu(), inner.dtype
 
