@@ -1,7 +1,7 @@
 """python -m synthesis.server --model DIR: serve a causal language model on this machine.
 
-Prints one line on standard output when ready: "listening on http://127.0.0.1:PORT". The key that clients must send, if
-any, comes from the environment (PARLEY_SERVER_API_KEY), never from a flag. SIGTERM and SIGINT end it cleanly.
+Prints one line on standard output when ready: "listening on http://127.0.0.1:PORT". Told to end by SIGTERM or SIGINT,
+it finishes what runs, answers 503 to what is new, and exits with 0; told a second time, it ends at once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from types import FrameType
+from typing import Any
 
 from synthesis.embedded_model import chosen
 from synthesis.errors import ParleyError, UserError
@@ -22,7 +23,7 @@ from synthesis.server.adapters import parse
 from synthesis.server.checkpoint import read_config, read_shape, unlike_llama, weight_files
 from synthesis.server.foreign import check_device
 
-GRACE = 5.0  # seconds that running requests have to finish when the server is told to stop
+KEY = "PARLEY_SERVER_API_KEY"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--threads", type=int, default=1, help="threads of one matrix product; more than free cores is slower")
     add("--prefix-cache-mb", type=int, default=256, help="memory for prompts' reusable beginnings, 0 to reuse nothing")
+    add(
+        "--api-key",
+        default=os.environ.get(KEY, ""),
+        help=f"key that clients must send; other users of this machine can read flags, so better set {KEY}",
+    )
     add("--stop-with-stdin", action="store_true", help="end when standard input closes, as it does with its owner")
     return made
 
@@ -119,33 +125,51 @@ async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
 
     service = load(given)
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    orders = Orders()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, orders.take)
     if given.stop_with_stdin:
-        loop.add_reader(sys.stdin.fileno(), _watch, told)
+        loop.add_reader(sys.stdin.fileno(), _watch, orders)
     service.scheduler.start(loop)
-    app = build(service, os.environ.get("PARLEY_SERVER_API_KEY", ""))
+    app = build(service, given.api_key)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.SockSite(runner, listener, backlog=1024)
         await site.start()
         print(f"listening on {_address(listener)}", flush=True)
-        await told.wait()
-        await site.stop()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(service.quiet(), GRACE)
+        await orders.end.wait()
+        service.leaving = True
+        await _first(service.quiet(), orders.at_once.wait())
     finally:
         await asyncio.to_thread(service.scheduler.stop)
         await runner.cleanup()
 
 
-def _watch(told: asyncio.Event) -> None:
+class Orders:
+    """What the server was told: to `end`, and when it was told so again, to do it `at_once`."""
+
+    def __init__(self) -> None:
+        self.end, self.at_once = asyncio.Event(), asyncio.Event()
+
+    def take(self) -> None:
+        """One more order to end."""
+        (self.at_once if self.end.is_set() else self.end).set()
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these is over, and drop the others."""
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def _watch(orders: Orders) -> None:
     """Standard input has something: its end, when the owner is gone."""
     if not os.read(sys.stdin.fileno(), 4096):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        told.set()
+        orders.take()
 
 
 def _address(listener: socket.socket) -> str:

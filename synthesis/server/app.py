@@ -22,9 +22,10 @@ CORS = {"Access-Control-Allow-Origin": "*"}
 
 def build(service: Service, key: str = "") -> web.Application:
     """The application; a `key` that is not empty must be sent as `Authorization: Bearer KEY` with every POST."""
-    app = web.Application(client_max_size=LIMIT, middlewares=[_cross_origin, _errors, _authorized])
+    app = web.Application(client_max_size=LIMIT, middlewares=[_cross_origin, _errors, _authorized, _staying])
     app[SERVICE] = service
     app[KEY] = key
+    app.on_response_prepare.append(_open_to_all)
     app.router.add_get("/", health)
     app.router.add_get("/health", health)
     app.router.add_get("/ping", health)
@@ -47,12 +48,14 @@ def build(service: Service, key: str = "") -> web.Application:
 async def _cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Any origin may GET and POST, as TGI has it by default."""
     if request.method == "OPTIONS":
-        allowed = {"Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": "content-type"}
-        return web.Response(headers={**CORS, **allowed})
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update(CORS)
-    return response
+        headers = "content-type,authorization"
+        allowed = {"Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": headers}
+        return web.Response(headers=allowed)
+    return await handler(request)
+
+
+async def _open_to_all(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(CORS)
 
 
 @web.middleware
@@ -77,9 +80,18 @@ async def _authorized(request: web.Request, handler: Handler) -> web.StreamRespo
     return await handler(request)
 
 
+@web.middleware
+async def _staying(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A server that was told to end takes nothing new; what runs already is past this."""
+    if request.app[SERVICE].leaving and request.method == "POST":
+        raise Refused("healthcheck", "unhealthy")
+    return await handler(request)
+
+
 async def health(request: web.Request) -> web.StreamResponse:
-    """GET /health, / and /ping: empty while the decoding thread lives."""
-    if not request.app[SERVICE].scheduler.alive:
+    """GET /health, / and /ping: empty while the decoding thread lives and the server was not told to end."""
+    service = request.app[SERVICE]
+    if service.leaving or not service.scheduler.alive:
         raise Refused("healthcheck", "unhealthy")
     return web.Response()
 

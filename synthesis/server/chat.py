@@ -42,8 +42,8 @@ def read_chat(value: Any) -> ChatRequest:
     """A ChatRequest. TGI's mapping: temperature 0 is greedy, any other or none samples; presence penalty p is a
     repetition penalty of p + 2."""
     fields = Fields(value)
-    if "messages" not in value:
-        raise NotDeserializable("missing field `messages`")
+    if fields.raw("messages") is None:
+        raise fields.mistyped("messages", None, "a sequence") if "messages" in value else _missing("messages")
     temperature = fields.number("temperature")
     presence = fields.number("presence_penalty")
     budget = fields.count("max_tokens", 32)
@@ -72,6 +72,10 @@ def read_chat(value: Any) -> ChatRequest:
         logprobs=logprobs,
         tools=bool(fields.items("tools")),
     )
+
+
+def _missing(key: str) -> NotDeserializable:
+    return NotDeserializable(f"missing field `{key}`")
 
 
 def read_format(value: Any, fields: Fields) -> Grammar | None:
@@ -124,7 +128,7 @@ def prompt_of(request: web.Request, wanted: ChatRequest) -> str:
 async def chat_tokenize(request: web.Request) -> web.StreamResponse:
     """POST /chat_tokenize."""
     text = prompt_of(request, await read_body(request, read_chat))
-    tokens = spans(request.app[SERVICE], text, specials=False)
+    tokens = await spans(request.app[SERVICE], text, specials=False)
     return reply({"tokenize_response": tokens, "templated_text": text})
 
 

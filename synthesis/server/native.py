@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from synthesis.server.body import BadBody, Fields, NotDeserializable, check_media, parse, refuse
 from synthesis.server.protocol import GenerateRequest, Refused, Result, Step, read_generate
-from synthesis.server.service import Service
+from synthesis.server.service import LONG_TEXT, Service
 from synthesis.server.stream import Events, dumps
 
 Read = TypeVar("Read")
@@ -135,18 +137,17 @@ async def compatible_answer(request: web.Request, wanted: GenerateRequest) -> we
     return await streamed(request, wanted) if wanted.stream else await whole(request, wanted, listed=True)
 
 
-def spans(service: Service, text: str, *, specials: bool) -> list[dict[str, Any]]:
+async def spans(service: Service, text: str, *, specials: bool) -> list[dict[str, Any]]:
     """A TokenizeResponse: every token with its place in the text, in characters."""
-    return [
-        {"id": number, "text": text[start:stop], "start": start, "stop": stop}
-        for number, start, stop in service.tokenizer.spans(text, specials=specials)
-    ]
+    find = partial(service.tokenizer.spans, text, specials=specials)
+    found = await asyncio.to_thread(find) if len(text) > LONG_TEXT else find()
+    return [{"id": number, "text": text[start:stop], "start": start, "stop": stop} for number, start, stop in found]
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
     """POST /tokenize."""
     wanted = await read_body(request, read_generate)
-    return reply(spans(request.app[SERVICE], wanted.inputs, specials=True))
+    return reply(await spans(request.app[SERVICE], wanted.inputs, specials=True))
 
 
 def read_vertex(value: Any) -> list[GenerateRequest]:

@@ -84,6 +84,7 @@ class Service:
         self._grammars = Grammars(tokenizer)
         self._compiling = asyncio.Lock()
         self._permits = limits.max_concurrent_requests
+        self.leaving = False
         self._quiet = asyncio.Event()
         self._quiet.set()
 
