@@ -56,11 +56,11 @@ async def test_a_signal_lets_running_requests_finish() -> None:
             text = await answer.text()
         assert '"details":null' in text
         assert '"generated_text":"' in text
+    _, words = await asyncio.wait_for(server.communicate(), 20)
+    assert (server.returncode, words) == (0, b"")
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.get(url + "/health")
-    _, words = await asyncio.wait_for(server.communicate(), 20)
-    assert (server.returncode, words) == (0, b"")
 
 
 async def _told(session: aiohttp.ClientSession, url: str, body: Any) -> tuple[int, Any]:

@@ -38,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
     add("--max-batch-size", type=int, default=32, help="sequences that are decoded together")
     add("--max-input-tokens", type=int, help="longest prompt (default: max-total-tokens - 1)")
     add("--max-total-tokens", type=int, help="prompt and reply together (default: the model's context)")
+    add(
+        "--max-batch-prefill-tokens",
+        type=int,
+        default=512,
+        help="prompt tokens read in one step; a longer prompt is read over several, and running sequences step between",
+    )
     add("--max-best-of", type=int, default=2)
     add("--max-stop-sequences", type=int, default=4)
     add("--max-top-n-tokens", type=int, default=5)
@@ -80,7 +86,7 @@ def _leave_early(number: int, frame: FrameType | None) -> None:
 
 def _check(given: argparse.Namespace) -> None:
     names = ("max_concurrent_requests", "max_batch_size", "max_best_of", "max_client_batch_size", "threads")
-    for name in (*names, "max_input_tokens", "max_total_tokens"):
+    for name in (*names, "max_batch_prefill_tokens", "max_input_tokens", "max_total_tokens"):
         value = getattr(given, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")

@@ -47,6 +47,7 @@ def load(given: argparse.Namespace) -> Service:
         slots=given.max_batch_size,
         prefix_bytes=given.prefix_cache_mb << 20,
         threads=given.threads,
+        piece=given.max_batch_prefill_tokens,
     )
     said = Nature(
         model=given.model_id or name,
