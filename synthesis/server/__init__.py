@@ -6,7 +6,7 @@ One request walks through these rooms:
 
     body       bytes to JSON, or the extractor's plain-text error
     protocol   JSON to a request with names and types; results back to JSON
-    template   chat messages to a prompt
+    template   chat messages to a prompt; tools, forced JSON told as calls of functions
     validation limits, in the order in which TGI tests them; tokens, grammar, seed
     service    permits, best-of, the bridge between the event loop and the decoding thread
     scheduler  continuous batching: who is prefilled, who takes the next step, who leaves

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "--max-batch-prefill-tokens",
         type=int,
         default=512,
-        help="prompt tokens read in one step; a longer prompt is read over several, and running sequences step between",
+        help="prompt tokens read in one step; a longer one is read over several, and running sequences step between",
     )
     add("--max-best-of", type=int, default=2)
     add("--max-stop-sequences", type=int, default=4)

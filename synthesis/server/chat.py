@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +15,13 @@ from synthesis.server.protocol import (
     GenerateRequest,
     Grammar,
     Parameters,
-    Refused,
     Result,
     Step,
     adapter_of,
     invalid,
     read_grammar,
 )
+from synthesis.server.tools import Telling, Tools, read_tools, told, tool_error
 
 ENDS = {"eos_token": "stop"}  # TGI leaves "length" and "stop_sequence" as they are
 
@@ -35,7 +36,7 @@ class ChatRequest:
     usage: bool
     choices: int
     logprobs: bool
-    tools: bool
+    tools: Tools | None
 
 
 def read_chat(value: Any) -> ChatRequest:
@@ -70,7 +71,7 @@ def read_chat(value: Any) -> ChatRequest:
         usage=options is not None and fields.inside(options, "stream_options").flag("include_usage"),
         choices=fields.count("n", 32) or 1,
         logprobs=logprobs,
-        tools=bool(fields.items("tools")),
+        tools=read_tools(fields),
     )
 
 
@@ -102,7 +103,9 @@ def read_message(value: Any, path: str) -> dict[str, Any]:
     content = fields.raw("content")
     if isinstance(content, list):
         message["content"] = "".join(_chunk(Fields(one, f"{path}.content[{n}]")) for n, one in enumerate(content))
-    elif content is None and not fields.items("tool_calls"):
+    elif content is None and fields.items("tool_calls"):
+        message["content"] = json.dumps(fields.items("tool_calls"), ensure_ascii=False)
+    elif content is None:
         raise NotDeserializable(f"{path}: missing field `content`")
     elif content is not None:
         fields.text("content")
@@ -119,10 +122,8 @@ def _chunk(fields: Fields) -> str:
 def prompt_of(request: web.Request, wanted: ChatRequest) -> str:
     """The templated prompt; raises Refused for what has no place in it."""
     if wanted.tools and wanted.parameters.grammar is not None:
-        raise Refused("tool_error", "Tool error: Grammar and tools are mutually exclusive")
-    if wanted.tools:
-        raise Refused("tool_error", "Tool error: this server has no tools; ask for JSON with response_format")
-    return request.app[SERVICE].template.render(wanted.messages)
+        raise tool_error("Grammar and tools are mutually exclusive")
+    return request.app[SERVICE].template.render(wanted.messages, wanted.tools)
 
 
 async def chat_tokenize(request: web.Request) -> web.StreamResponse:
@@ -142,7 +143,10 @@ async def answer_chat(request: web.Request, wanted: ChatRequest) -> web.StreamRe
     limit = request.app[SERVICE].limits.max_client_batch_size
     if wanted.choices > limit:
         raise invalid(f"`n` must be <= {limit}. Given: {wanted.choices}")
-    one = GenerateRequest(prompt_of(request, wanted), wanted.parameters, wanted.stream, specials=False)
+    prompt, given = prompt_of(request, wanted), wanted.parameters
+    if wanted.tools:
+        given = replace(given, grammar=wanted.tools.grammar())
+    one = GenerateRequest(prompt, given, wanted.stream, specials=False)
     return await answer_choices(request, spread(one, wanted.choices), ChatForm(wanted))
 
 
@@ -159,13 +163,14 @@ class ChatForm:
 
     def __init__(self, wanted: ChatRequest) -> None:
         self._wanted = wanted
+        self._telling = [Telling() for _ in range(wanted.choices)] if wanted.tools else []
         self.usage = wanted.usage
 
     def whole(self, results: list[Result]) -> dict[str, Any]:
         choices = [
             {
                 "index": place,
-                "message": {"role": "assistant", "content": result.text},
+                "message": told(result.text) if self._wanted.tools else {"role": "assistant", "content": result.text},
                 "logprobs": self._logprobs(result.steps),
                 "finish_reason": ENDS.get(result.finish_reason, result.finish_reason),
             }
@@ -173,10 +178,14 @@ class ChatForm:
         ]
         return {"object": "chat.completion", "choices": choices}
 
-    def piece(self, place: int, text: str, step: Step, end: str | None) -> dict[str, Any]:
+    def piece(self, place: int, text: str, step: Step, end: str | None) -> dict[str, Any] | None:
+        words = {"role": "assistant", "content": text}
+        delta = self._telling[place].add(text) if self._telling else words
+        if delta is None and end is None:
+            return None
         choice = {
             "index": place,
-            "delta": {"role": "assistant", "content": text},
+            "delta": delta or {"role": "assistant", "content": ""},
             "logprobs": self._logprobs((step,)),
             "finish_reason": ENDS.get(end, end) if end else None,
         }

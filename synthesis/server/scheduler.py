@@ -2,7 +2,7 @@
 
 Arrivals join at the next step and finished rows leave at once. Prompts that wait together are read in one forward
 pass; one that begins like another in the same pass waits for the next, to find its beginning in the prefix cache. A
-long prompt is read in pieces, one a step, in a slot aside: the running sequences and short newcomers do not wait for it.
+long prompt is read in pieces, one a step, in a slot aside: running sequences and short newcomers do not wait for it.
 """
 
 from __future__ import annotations
@@ -201,7 +201,9 @@ class Scheduler:
             self._metrics.count("tgi_batch_concat", reason="arrival")
         self._metrics.observe("tgi_batch_next_size", len(chosen))
         begun = self._aside is not None and self._aside.generation.began > 0
-        self._fit([*self._running, *(one.generation for one in chosen)], self._slots + 1 if begun else len(self._running))
+        self._fit(
+            [*self._running, *(one.generation for one in chosen)], self._slots + 1 if begun else len(self._running)
+        )
         free = len(self._running)
         parts: list[Part] = []
         for one in chosen:
