@@ -10,6 +10,7 @@ from aiohttp import web
 
 from synthesis.server import chat, completions, native
 from synthesis.server.body import LIMIT, BadBody
+from synthesis.server.description import openapi, page
 from synthesis.server.native import SERVICE, read_body, reply
 from synthesis.server.protocol import VERSION, GenerateRequest, Refused, read_generate
 from synthesis.server.service import Service
@@ -32,6 +33,8 @@ def build(service: Service, key: str = "") -> web.Application:
     app.router.add_get("/info", info)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/v1/models", models)
+    app.router.add_get("/api-doc/openapi.json", document)
+    app.router.add_get("/docs", docs)
     app.router.add_post("/", native.compatible)
     app.router.add_post("/generate", native.generate)
     app.router.add_post("/generate_stream", native.generate_stream)
@@ -134,6 +137,16 @@ async def models(request: web.Request) -> web.StreamResponse:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET /metrics."""
     return web.Response(text=request.app[SERVICE].metrics.text(), content_type="text/plain")
+
+
+async def document(request: web.Request) -> web.StreamResponse:
+    """GET /api-doc/openapi.json."""
+    return reply(openapi(request.app[SERVICE].limits))
+
+
+async def docs(request: web.Request) -> web.StreamResponse:
+    """GET /docs: the document's routes as a page that loads nothing from elsewhere."""
+    return web.Response(text=page(openapi(request.app[SERVICE].limits)), content_type="text/html")
 
 
 def _read_invocation(value: Any) -> GenerateRequest | chat.ChatRequest | completions.CompletionRequest:

@@ -33,7 +33,8 @@ def check_media(content_type: str) -> None:
         raise BadBody(415, "Expected request with `Content-Type: application/json`")
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """NaN and the infinities, which Python would read, are no JSON."""
     raise ValueError(f"expected value, found {name}")
 
 
@@ -57,7 +58,7 @@ def parse(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
         check_depth(text)
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
+        value = json.loads(text, parse_constant=refuse_constant, parse_float=_finite, parse_int=_integer)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate is no text
     except UnicodeDecodeError as error:
@@ -154,7 +155,7 @@ class Fields:
     def _single(self, key: str, value: float) -> float:
         """Rounded to the 32 bits that the protocol's numbers have."""
         try:
-            rounded: float = struct.unpack("f", struct.pack("f", value))[0]
+            rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
         except OverflowError:
             raise self.wrong(key, f"invalid value: floating point `{value:g}`, expected f32") from None
         return rounded

@@ -27,6 +27,8 @@ async def read_body(request: web.Request, reader: Callable[[Any], Read]) -> Read
         data = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BadBody(413, "Failed to buffer the request body: length limit exceeded") from None
+    except web.RequestPayloadError as error:
+        raise BadBody(400, f"Failed to buffer the request body: {error}") from None
     value = parse(data)
     try:
         return reader(value)
