@@ -358,5 +358,9 @@ async def test_other_routes_and_methods(served: Served) -> None:
         assert answer.status == 404
     async with served.session.options(served.url + "/generate") as answer:
         assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+    async with served.session.post(served.url + "/generate_stream", json={"inputs": ""}) as answer:
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+    async with served.session.get(served.url + "/docs") as answer:
+        assert "<code>/v1/chat/completions</code>" in await answer.text()
     with pytest.raises(aiohttp.ClientConnectionError):
         await served.session.get("http://127.0.0.1:9")

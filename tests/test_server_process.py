@@ -69,10 +69,18 @@ async def _told(session: aiohttp.ClientSession, url: str, body: Any) -> tuple[in
 
 
 async def test_a_second_signal_ends_at_once() -> None:
-    server = await start("--model", str(tiny_folder()), "--port", "0")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        meter = taken.getsockname()[1]
+    flags = ("--port", "0", "--prometheus-port", str(meter), "--api-key", "secret")
+    server = await start("--model", str(tiny_folder()), *flags)
     url = await ready(server)
-    body = {"inputs": "a", "parameters": {"grammar": {"type": "regex", "value": "[ab]{500}"}}}
     async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{meter}/metrics") as answer:
+            assert "tgi_request_count 0" in await answer.text()
+        async with session.post(url + "/generate", json={"inputs": "a"}) as answer:
+            assert (answer.status, await answer.read()) == (401, b"")
+    body = {"inputs": "a", "parameters": {"grammar": {"type": "regex", "value": "[ab]{500}"}}}
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer secret"}) as session:
         async with session.post(url + "/generate_stream", json=body) as answer:
             await answer.content.readline()
             server.send_signal(signal.SIGTERM)

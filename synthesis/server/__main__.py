@@ -15,13 +15,16 @@ import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthesis.embedded_model import chosen
 from synthesis.errors import ParleyError, UserError
 from synthesis.server.adapters import parse
 from synthesis.server.checkpoint import read_config, read_shape, unlike_llama, weight_files
 from synthesis.server.foreign import check_device
+
+if TYPE_CHECKING:
+    from aiohttp.web import AppRunner
 
 KEY = "PARLEY_SERVER_API_KEY"
 
@@ -34,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add("--model-id", help="the name that /info and /v1/models give (default: the folder's name, or the id)")
     add("--host", default="127.0.0.1", help="address to listen on; another one opens the server to the network")
     add("--port", type=int, default=3000, help="port, 0 for a free one")
+    add("--prometheus-port", type=int, help="another port of the same address for /metrics alone; TGI has 9000")
     add("--max-concurrent-requests", type=int, default=128, help="more are refused at once with 429")
     add("--max-batch-size", type=int, default=32, help="sequences that are decoded together")
     add("--max-input-tokens", type=int, help="longest prompt (default: max-total-tokens - 1)")
@@ -92,8 +96,9 @@ def _check(given: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if given.prefix_cache_mb < 0:
         raise UserError(f"--prefix-cache-mb must be at least 0, got {given.prefix_cache_mb}")
-    if not 0 <= given.port < 65536:
-        raise UserError(f"--port must be between 0 and 65535, got {given.port}")
+    for name, port in (("port", given.port), ("prometheus-port", given.prometheus_port or 0)):
+        if not 0 <= port < 65536:
+            raise UserError(f"--{name} must be between 0 and 65535, got {port}")
     folder, _ = chosen(given.model)
     if not unlike_llama(read_config(folder)):
         read_shape(folder)  # a wrong folder is told before anything heavy is imported
@@ -126,7 +131,7 @@ def _bind(host: str, port: int) -> socket.socket:
 async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
     from aiohttp import web
 
-    from synthesis.server.app import build
+    from synthesis.server.app import build, metrics_alone
     from synthesis.server.loading import load
 
     service = load(given)
@@ -139,8 +144,12 @@ async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
     service.scheduler.start(loop)
     app = build(service, given.api_key)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    meter = web.AppRunner(metrics_alone(service), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
+    await meter.setup()
     try:
+        if given.prometheus_port is not None:
+            await _metered(meter, given)
         site = web.SockSite(runner, listener, backlog=1024)
         await site.start()
         print(f"listening on {_address(listener)}", flush=True)
@@ -149,7 +158,15 @@ async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
         await _first(service.quiet(), orders.at_once.wait())
     finally:
         await asyncio.to_thread(service.scheduler.stop)
+        await meter.cleanup()
         await runner.cleanup()
+
+
+async def _metered(meter: AppRunner, given: argparse.Namespace) -> None:
+    from aiohttp import web
+
+    with contextlib.closing(_bind(given.host, given.prometheus_port)) as listener:
+        await web.SockSite(meter, listener.dup()).start()
 
 
 class Orders:

@@ -18,6 +18,7 @@ from synthesis.server.service import Service
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = web.AppKey("key", str)
 OPEN = frozenset({"/chat_tokenize"})  # POST routes that TGI serves without a key
+TEMPLATES = ("template_error", "missing_template_variable")
 CORS = {"Access-Control-Allow-Origin": "*"}
 
 
@@ -66,8 +67,14 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except BadBody as error:
-        return web.Response(status=error.status, text=error.message)
+        answer = web.Response(status=error.status, text=error.message)
+        if request.content.exception() is not None:
+            answer.force_close()  # what follows on this connection cannot be told from the broken body
+        return answer
     except Refused as refused:
+        if refused.kind in TEMPLATES:  # the others are counted where they arise
+            request.app[SERVICE].metrics.count("tgi_request_count")
+            request.app[SERVICE].metrics.count("tgi_request_failure", err="template")
         response = reply(refused.json())
         response.set_status(refused.status)
         return response
@@ -132,6 +139,14 @@ async def models(request: web.Request) -> web.StreamResponse:
     nature = request.app[SERVICE].nature
     told = {"object": "model", "created": 0, "owned_by": "parley"}
     return reply({"object": "list", "data": [{"id": name, **told} for name in (nature.model, *nature.adapters)]})
+
+
+def metrics_alone(service: Service) -> web.Application:
+    """GET /metrics and nothing else, for a port of its own."""
+    app = web.Application()
+    app[SERVICE] = service
+    app.router.add_get("/metrics", metrics)
+    return app
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:

@@ -165,7 +165,7 @@ def _answers() -> Schema:
 
 def _post(what: str, request: Schema, answer: Schema | None, *, events: bool = False, key: bool = True) -> Schema:
     """A route that takes a request in JSON."""
-    content = {EVENTS: {"schema": STRING}} if events else {}
+    content: Schema = {EVENTS: {"schema": {}}} if events else {}
     if answer is not None:
         content[JSON] = {"schema": answer}
     errors = {JSON: {"schema": ref("ErrorResponse")}, TEXT: {"schema": STRING}}

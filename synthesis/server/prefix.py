@@ -2,8 +2,10 @@
 
 Critics ask many questions about one conversation; every such prompt shares all but its end. A block holds 16 tokens
 and is found by the block before it and its own tokens, so equal beginnings are stored once; what an adapter read is
-known to that adapter alone. Only prefilled blocks are kept, never generated ones: a block then has the same bits
-whoever computed it. Least recently used blocks go first.
+known to that adapter alone. In a conversation a turn finds the history of the last one, all but its newest reply: only
+prefilled blocks are kept, never generated ones, since a token stepped alone differs in its last bits from the same
+token read in a tile, and a reply would then depend on who had asked before. So a block has the same bits whoever
+computed it. Least recently used blocks go first.
 """
 
 from __future__ import annotations
