@@ -133,6 +133,8 @@ async def test_requests_with_and_without_adapters_share_a_server(kind: str) -> N
     assert len(set(alone)) == 6
     async with serving(folder=base_of(kind)) as served:
         assert [await says(served, None, end) for end in ("Is it kind?", "Say why.")] == [alone[0], alone[4]]
+    async with serving(*flag(kind), "--max-batch-prefill-tokens", "23", folder=base_of(kind)) as served:
+        assert await asyncio.gather(*(says(served, name, end) for name, end in asked)) == alone
     async with serving(*flag(kind), folder=base_of(kind)) as served:
         for _ in range(2):
             assert await asyncio.gather(*(says(served, name, end) for name, end in asked)) == alone

@@ -109,6 +109,8 @@ async def test_the_same_request_writes_the_same_bytes(kind: str, reuse: bool) ->
     async with serving("--prefix-cache-mb", "0", "--max-batch-size", "1", folder=folder) as served:
         alone = [await served.generate(**asked(place)) for place in places]
     assert len({answer["generated_text"] for answer in alone}) > 6
+    async with serving("--max-batch-prefill-tokens", "23", folder=folder) as served:  # what may be cut, is
+        assert await answers(served, places) == alone
     async with serving("--max-batch-size", "12", folder=folder) as served:
         assert await answers(served, places) == alone
         assert await answers(served, places, pause=0.02) == alone
