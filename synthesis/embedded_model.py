@@ -28,18 +28,36 @@ def chosen(name: str | None) -> tuple[Path, str]:
     if (found / "adapter_config.json").is_file():
         raise UserError(
             f"--model {name} holds a LoRA adapter, not a model: merge it with python -m training merge {found} --out "
-            "DIR and give that folder, or let python -m training serve do both"
+            "DIR and give that folder, let python -m training serve do both, or serve it beside its base with the "
+            "server's --lora-adapters"
         )
     return found, known
 
 
-def _fetched(name: str) -> Path:
+def adapter_folder(source: str) -> Path:
+    """The folder of a LoRA adapter: a local one, or ID[@REVISION] fetched to the local cache.
+
+    Raises UserError and Failure as `chosen` does.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    name, _, revision = source.partition("@")
+    if not _HUB_ID.fullmatch(name):
+        raise UserError(
+            f"adapter {source} is not a folder, nor an id of the Hub such as org/name or org/name@revision"
+        )
+    return _fetched(name, revision or None, "adapter")
+
+
+def _fetched(name: str, revision: str | None = None, what: str = "--model") -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer*"]))
+        wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "merges.txt", "vocab.txt"]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError) as error:
-        raise UserError(f"--model {name!r}: no such folder, and not to be had from the Hub: {error}") from error
+        raise UserError(f"{what} {name!r}: no such folder, and not to be had from the Hub: {error}") from error
     except (LocalEntryNotFoundError, OSError) as error:
-        raise Failure(f"--model {name!r}: no such folder, and the Hub cannot be reached: {error}") from error
+        raise Failure(f"{what} {name!r}: no such folder, and the Hub cannot be reached: {error}") from error

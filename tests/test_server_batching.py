@@ -99,3 +99,47 @@ async def test_a_long_sequence_beside_short_ones_grows_and_shrinks_the_cache() -
         assert await served.generate("a", max_new_tokens=400, seed=1, do_sample=True, temperature=0.9) == long
         for place, answer in enumerate(short):
             assert await served.generate("b", max_new_tokens=9, seed=place, do_sample=True) == answer
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+async def test_prompts_read_in_pieces_write_the_same(dtype: str) -> None:
+    long = [(CONVERSATION + end) * 2 for end in ("Why?", "How?")]
+    wanted: dict[str, Any] = {"seed": 1, "do_sample": True, "max_new_tokens": 12}
+    asked = [(prompt, details) for prompt in [*long, "My dog", *PROMPTS] for details in (False, True)]
+
+    async def ask(served: Served) -> list[Any]:
+        return await asyncio.gather(
+            *(served.generate(prompt, decoder_input_details=details, **wanted) for prompt, details in asked)
+        )
+
+    async with serving("--dtype", dtype, "--prefix-cache-mb", "0") as served:
+        whole = await ask(served)
+    for piece, reuse, slots in (("32", "64", "32"), ("17", "0", "3"), ("100", "1", "1")):
+        flags = ("--max-batch-prefill-tokens", piece, "--prefix-cache-mb", reuse, "--max-batch-size", slots)
+        async with serving("--dtype", dtype, *flags) as served:
+            assert await ask(served) == whole
+
+
+async def test_running_sequences_step_while_a_long_prompt_is_read() -> None:
+    async with serving("--max-batch-prefill-tokens", "8", "--prefix-cache-mb", "0") as served:
+        running = asyncio.create_task(served.generate("a", max_new_tokens=60, do_sample=True, seed=1))
+        while served.service.permits == 128:
+            await asyncio.sleep(0.001)
+        tokens = len(served.service.tokenizer.encode(CONVERSATION))
+        long = await served.generate(CONVERSATION, max_new_tokens=1)
+        short = await running
+        assert long["details"]["generated_tokens"] == 1
+        text = served.service.metrics.text()
+    passes = int(text.split('tgi_batch_inference_count{method="prefill"} ')[1].split()[0])
+    assert passes == 1 + -(-tokens // 8)
+    assert short["details"]["generated_tokens"] == 60
+
+
+async def test_a_long_prompt_whose_client_leaves_makes_room() -> None:
+    async with serving("--max-batch-prefill-tokens", "1", "--max-batch-size", "1") as served:
+        gone = asyncio.create_task(served.generate(CONVERSATION, max_new_tokens=1))
+        while served.service.permits == 128:
+            await asyncio.sleep(0.001)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert (await served.generate("b", max_new_tokens=2))["details"]["generated_tokens"] == 2

@@ -303,16 +303,6 @@ async def test_completions_take_one_prompt_or_several(served: Served) -> None:
     ] == "suffix not supported"
 
 
-async def test_tools_are_refused_by_name(served: Served) -> None:
-    asked = {"messages": [], "tools": [{"type": "function", "function": {"name": "f", "arguments": {}}}]}
-    status, body = await served.post("/v1/chat/completions", asked)
-    assert (status, body["error_type"]) == (422, "tool_error")
-    status, body = await served.post(
-        "/v1/chat/completions", {**asked, "response_format": {"type": "regex", "value": "a"}}
-    )
-    assert body["error"] == "Tool error: Grammar and tools are mutually exclusive"
-
-
 async def test_a_model_without_a_template_says_so(tmp_path: Any) -> None:
     async with serving(folder=make_tiny_model(tmp_path / "model", chat_template=None)) as served:
         status, body = await served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]})
@@ -368,5 +358,9 @@ async def test_other_routes_and_methods(served: Served) -> None:
         assert answer.status == 404
     async with served.session.options(served.url + "/generate") as answer:
         assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+    async with served.session.post(served.url + "/generate_stream", json={"inputs": ""}) as answer:
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+    async with served.session.get(served.url + "/docs") as answer:
+        assert "<code>/v1/chat/completions</code>" in await answer.text()
     with pytest.raises(aiohttp.ClientConnectionError):
         await served.session.get("http://127.0.0.1:9")

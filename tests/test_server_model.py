@@ -129,9 +129,9 @@ def test_bfloat16_is_near_float32() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, "LlamaForCausalLM only"),
+        ({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}, "no plain Llama: it is a GPT2LMHeadModel"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
-        ({"hidden_act": "gelu"}, "silu only"),
+        ({"hidden_act": "gelu"}, "uses hidden_act 'gelu'"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1.0}}, "yarn"),
         ({"intermediate_size": 64}, "config.json asks for"),
         ({"num_hidden_layers": 3}, "holds no tensor model.layers.2"),

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -48,14 +49,48 @@ async def test_a_signal_lets_running_requests_finish() -> None:
         async with session.post(url + "/generate_stream", json=body) as answer:
             await answer.content.readline()
             server.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                while (told := await _told(session, url + "/generate", body))[0] == 200:
+                    await asyncio.sleep(0.01)
+            assert told == (503, {"error": "unhealthy", "error_type": "healthcheck"})
             text = await answer.text()
         assert '"details":null' in text
         assert '"generated_text":"' in text
+    _, words = await asyncio.wait_for(server.communicate(), 20)
+    assert (server.returncode, words) == (0, b"")
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.get(url + "/health")
-    _, words = await asyncio.wait_for(server.communicate(), 20)
-    assert (server.returncode, words) == (0, b"")
+
+
+async def _told(session: aiohttp.ClientSession, url: str, body: Any) -> tuple[int, Any]:
+    async with session.post(url, json={**body, "parameters": {"max_new_tokens": 1}}) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_second_signal_ends_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        meter = taken.getsockname()[1]
+    flags = ("--port", "0", "--prometheus-port", str(meter), "--api-key", "secret")
+    server = await start("--model", str(tiny_folder()), *flags)
+    url = await ready(server)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{meter}/metrics") as answer:
+            assert "tgi_request_count 0" in await answer.text()
+        async with session.post(url + "/generate", json={"inputs": "a"}) as answer:
+            assert (answer.status, await answer.read()) == (401, b"")
+    body = {"inputs": "a", "parameters": {"grammar": {"type": "regex", "value": "[ab]{500}"}}}
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer secret"}) as session:
+        async with session.post(url + "/generate_stream", json=body) as answer:
+            await answer.content.readline()
+            server.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(10):
+                while (await _told(session, url + "/generate", body))[0] == 200:
+                    await asyncio.sleep(0.005)
+            server.send_signal(signal.SIGTERM)
+            events = (await answer.text()).split("\n\n")
+        assert '"error_type":"incomplete_generation"' in events[-2]
+    assert await asyncio.wait_for(server.wait(), 20) == 0
 
 
 async def test_launch_serves_and_stops(tmp_path: Path) -> None:

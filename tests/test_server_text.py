@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +95,26 @@ def test_a_template_may_use_what_transformers_offers(tmp_path: Path) -> None:
     assert template(tmp_path, source).render(messages) == '{"role": "user", "content": "ü"}'
 
 
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=60), min_size=1, max_size=12))
-def test_the_prefix_cache_returns_what_was_stored(prompts: list[list[int]]) -> None:
+def cut(data: Any, start: int, stop: int) -> Any:
+    return data[start:stop].clone()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.lists(st.integers(0, 2), min_size=1, max_size=60)), min_size=1, max_size=12
+    )
+)
+def test_the_prefix_cache_returns_what_was_stored(prompts: list[tuple[int, list[int]]]) -> None:
+    """To the adapter that stored it: what is stored tells the adapter along with the tokens."""
     import torch
 
     cache = PrefixCache(limit=10 * BLOCK * 8)  # ten blocks of 64-bit numbers
-    for prompt in prompts:
-        data = torch.tensor(prompt + [0] * BLOCK).view(1, 1, 1, -1, 1)
-        blocks, missing = cache.find(prompt)
-        reused = [int(value) for block in blocks for value in block.data.flatten()]
+    for adapter, prompt in prompts:
+        data = torch.tensor(prompt + [0] * BLOCK) + 10 * adapter
+        blocks, missing = cache.find(prompt, adapter)
+        reused = [int(value) - 10 * adapter for block in blocks for value in block.data]
         assert reused == prompt[: len(reused)]
         assert len(reused) < len(prompt)
         assert (missing is None) == (len(prompt) - len(reused) <= BLOCK)
-        cache.store(prompt, data)
+        cache.store(prompt, partial(cut, data), adapter)
         assert len(cache) <= 10

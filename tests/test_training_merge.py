@@ -16,6 +16,7 @@ from synthesis.embedded_model import chosen
 from synthesis.errors import UserError
 from tests.serving import serving
 from tests.small_training import PEFT
+from tests.tiny_adapter import make_adapter
 from tests.tiny_model import make_tiny_model
 from training.__main__ import main
 from training.merge import ADAPTER, WEIGHTS, merge, servable
@@ -23,23 +24,6 @@ from training.merge import ADAPTER, WEIGHTS, merge, servable
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.usefixtures("one_thread"), PEFT]
 PROMPT = "Do you like to cook?"
-
-
-def make_adapter(folder: Path, base: Path, seed: int = 0) -> Path:
-    """An adapter on all linear layers whose weights are drawn, so that it changes what the base says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    torch.manual_seed(seed)
-    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", init_lora_weights=False)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    for name, weights in model.named_parameters():
-        if "lora_" in name:
-            weights.data.normal_(std=0.2)
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +132,10 @@ def test_an_adapter_is_no_model_to_synthesise_with(adapter: Path) -> None:
         chosen(str(adapter))
 
 
-async def test_a_served_adapter_writes_what_the_adapted_model_writes(adapter: Path, base: Path) -> None:
+@pytest.mark.parametrize(("more", "served_as"), [((), "adapter"), (("--unmerged",), "tiny")])
+async def test_a_served_adapter_writes_what_the_adapted_model_writes(
+    adapter: Path, base: Path, more: tuple[str, ...], served_as: str
+) -> None:
     """`serve` as a process, with the server's own flags behind the checkpoint; greedy, in 32 bits."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -162,7 +149,7 @@ async def test_a_served_adapter_writes_what_the_adapted_model_writes(adapter: Pa
     pipe = asyncio.subprocess.PIPE
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "training", "serve", str(adapter), "--port", "0", "--dtype", "float32",
+        sys.executable, "-m", "training", "serve", str(adapter), *more, "--port", "0", "--dtype", "float32",
         stdout=pipe, stderr=pipe, env=environment,
     )  # fmt: skip
     try:
@@ -171,11 +158,12 @@ async def test_a_served_adapter_writes_what_the_adapted_model_writes(adapter: Pa
         url = line.removeprefix("listening on ")
         assert url != line, await process.communicate()
         async with aiohttp.ClientSession() as session:
-            body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 12}}
+            # merged, the server knows the adapter as its model and the name of an adapter as none
+            body = {"inputs": PROMPT, "parameters": {"max_new_tokens": 12, "adapter_id": "adapter"}}
             async with session.post(f"{url}/generate", json=body) as answer:
                 text = (await answer.json())["generated_text"]
             async with session.get(f"{url}/info") as answer:
-                assert (await answer.json())["model_id"] == "adapter"
+                assert (await answer.json())["model_id"] == served_as
     finally:
         process.terminate()
         await process.wait()

@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(required=True, metavar="VERB", dest="verb")
     one = verbs.add_parser("serve", help="a checkpoint or adapter behind the embedded server", allow_abbrev=False)
     one.add_argument("checkpoint", type=Path, help="output_dir of training.sft; further flags are the server's")
+    one.add_argument("--unmerged", action="store_true", help="serve an adapter's base, and it beside as adapter_id")
     two = verbs.add_parser("merge", help="an adapter into its base: a plain checkpoint", allow_abbrev=False)
     two.add_argument("adapter", type=Path, help="output_dir of training.sft with use_peft")
     two.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = parser()
     flags, rest = made.parse_known_args(argv)
     if flags.verb == "serve":
-        serve(flags.checkpoint, rest)
+        serve(flags.checkpoint, rest, unmerged=flags.unmerged)
         return
     if rest:
         made.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -41,16 +42,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{flags.out}: merged")
 
 
-def serve(checkpoint: Path, flags: Sequence[str]) -> None:
-    """Puts the server in this process's place, under the checkpoint's name; an adapter is merged first."""
+def serve(checkpoint: Path, flags: Sequence[str], *, unmerged: bool = False) -> None:
+    """Puts the server in this process's place, under the checkpoint's name; an adapter is merged first.
+
+    With `unmerged`, the server has the adapter's base under its own name, and the adapter beside it under the
+    checkpoint's. Raises UserError for a checkpoint that is no folder, or no adapter where one is wanted.
+    """
     if not checkpoint.is_dir():
         raise UserError(f"{checkpoint} is not a folder: give the output_dir of training.sft")
-    from training.merge import servable
+    from training.merge import base_of, servable
 
-    model = servable(checkpoint)
-    name = ["--model-id", checkpoint.resolve().name]
+    name = checkpoint.resolve().name
+    if unmerged:
+        what = ["--model", base_of(checkpoint), "--lora-adapters", f"{name}={checkpoint}"]
+    else:
+        what = ["--model", str(servable(checkpoint)), "--model-id", name]
     os.execv(
-        sys.executable, [sys.executable, "-m", "synthesis.server", "--model", str(model), *name, *flags]
+        sys.executable, [sys.executable, "-m", "synthesis.server", *what, *flags]
     )  # the last of two --model-id counts
 
 

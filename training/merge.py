@@ -32,7 +32,7 @@ def merge(adapter: Path, out: Path, base: str = "", dtype: str = "auto") -> None
     from peft import PeftModel
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    recorded = _base(adapter)
+    recorded = base_of(adapter)
     name = base or recorded
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out} is there already: remove it or choose another folder")
@@ -50,8 +50,8 @@ def merge(adapter: Path, out: Path, base: str = "", dtype: str = "auto") -> None
     _appear(merged, AutoTokenizer.from_pretrained(adapter if own else name), out, _facts(adapter, name))
 
 
-def _base(adapter: Path) -> str:
-    """The base's name in the adapter's configuration."""
+def base_of(adapter: Path) -> str:
+    """The base's name in the adapter's configuration; raises UserError for what is no adapter of a causal model."""
     if not is_adapter(adapter):
         raise UserError(f"{adapter} is no adapter: it has no {ADAPTER}; give a folder that training.sft made")
     if not (adapter / WEIGHTS).is_file():
@@ -97,7 +97,7 @@ def servable(checkpoint: Path) -> Path:
     """
     if not is_adapter(checkpoint):
         return checkpoint
-    _base(checkpoint)
+    base_of(checkpoint)
     merged = checkpoint.resolve().with_name(f"{checkpoint.resolve().name}-merged")
     facts = merged / "facts.json"
     if merged.is_dir():

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from synthesis.server import chat, completions, native
 from synthesis.server.body import LIMIT, BadBody
+from synthesis.server.description import openapi, page
 from synthesis.server.native import SERVICE, read_body, reply
 from synthesis.server.protocol import VERSION, GenerateRequest, Refused, read_generate
 from synthesis.server.service import Service
@@ -17,20 +18,24 @@ from synthesis.server.service import Service
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = web.AppKey("key", str)
 OPEN = frozenset({"/chat_tokenize"})  # POST routes that TGI serves without a key
+TEMPLATES = ("template_error", "missing_template_variable")
 CORS = {"Access-Control-Allow-Origin": "*"}
 
 
 def build(service: Service, key: str = "") -> web.Application:
     """The application; a `key` that is not empty must be sent as `Authorization: Bearer KEY` with every POST."""
-    app = web.Application(client_max_size=LIMIT, middlewares=[_cross_origin, _errors, _authorized])
+    app = web.Application(client_max_size=LIMIT, middlewares=[_cross_origin, _errors, _authorized, _staying])
     app[SERVICE] = service
     app[KEY] = key
+    app.on_response_prepare.append(_open_to_all)
     app.router.add_get("/", health)
     app.router.add_get("/health", health)
     app.router.add_get("/ping", health)
     app.router.add_get("/info", info)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/v1/models", models)
+    app.router.add_get("/api-doc/openapi.json", document)
+    app.router.add_get("/docs", docs)
     app.router.add_post("/", native.compatible)
     app.router.add_post("/generate", native.generate)
     app.router.add_post("/generate_stream", native.generate_stream)
@@ -47,12 +52,14 @@ def build(service: Service, key: str = "") -> web.Application:
 async def _cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Any origin may GET and POST, as TGI has it by default."""
     if request.method == "OPTIONS":
-        allowed = {"Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": "content-type"}
-        return web.Response(headers={**CORS, **allowed})
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update(CORS)
-    return response
+        headers = "content-type,authorization"
+        allowed = {"Access-Control-Allow-Methods": "GET,POST", "Access-Control-Allow-Headers": headers}
+        return web.Response(headers=allowed)
+    return await handler(request)
+
+
+async def _open_to_all(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(CORS)
 
 
 @web.middleware
@@ -60,8 +67,14 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except BadBody as error:
-        return web.Response(status=error.status, text=error.message)
+        answer = web.Response(status=error.status, text=error.message)
+        if request.content.exception() is not None:
+            answer.force_close()  # what follows on this connection cannot be told from the broken body
+        return answer
     except Refused as refused:
+        if refused.kind in TEMPLATES:  # the others are counted where they arise
+            request.app[SERVICE].metrics.count("tgi_request_count")
+            request.app[SERVICE].metrics.count("tgi_request_failure", err="template")
         response = reply(refused.json())
         response.set_status(refused.status)
         return response
@@ -77,21 +90,31 @@ async def _authorized(request: web.Request, handler: Handler) -> web.StreamRespo
     return await handler(request)
 
 
+@web.middleware
+async def _staying(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A server that was told to end takes nothing new; what runs already is past this."""
+    if request.app[SERVICE].leaving and request.method == "POST":
+        raise Refused("healthcheck", "unhealthy")
+    return await handler(request)
+
+
 async def health(request: web.Request) -> web.StreamResponse:
-    """GET /health, / and /ping: empty while the decoding thread lives."""
-    if not request.app[SERVICE].scheduler.alive:
+    """GET /health, / and /ping: empty while the decoding thread lives and the server was not told to end."""
+    service = request.app[SERVICE]
+    if service.leaving or not service.scheduler.alive:
         raise Refused("healthcheck", "unhealthy")
     return web.Response()
 
 
 async def info(request: web.Request) -> web.StreamResponse:
-    """GET /info."""
-    service = request.app[SERVICE]
-    limits = service.limits
+    """GET /info: TGI's keys, and at the end ours."""
+    nature, limits = request.app[SERVICE].nature, request.app[SERVICE].limits
     return reply(
         {
-            "model_id": service.model_id,
-            "model_sha": service.sha,
+            "model_id": nature.model,
+            "model_sha": nature.sha,
+            "model_dtype": nature.dtype,
+            "model_device_type": nature.device,
             "model_pipeline_tag": "text-generation",
             "max_concurrent_requests": limits.max_concurrent_requests,
             "max_best_of": limits.max_best_of,
@@ -104,19 +127,41 @@ async def info(request: web.Request) -> web.StreamResponse:
             "version": VERSION,
             "sha": None,
             "docker_label": "parley-embedded",
+            "forward_pass": nature.path,
+            "prefix_reuse": nature.reuse,
+            "lora_adapters": list(nature.adapters),
         }
     )
 
 
 async def models(request: web.Request) -> web.StreamResponse:
-    """GET /v1/models."""
-    one = {"id": request.app[SERVICE].model_id, "object": "model", "created": 0, "owned_by": "parley"}
-    return reply({"object": "list", "data": [one]})
+    """GET /v1/models: the base, then its adapters."""
+    nature = request.app[SERVICE].nature
+    told = {"object": "model", "created": 0, "owned_by": "parley"}
+    return reply({"object": "list", "data": [{"id": name, **told} for name in (nature.model, *nature.adapters)]})
+
+
+def metrics_alone(service: Service) -> web.Application:
+    """GET /metrics and nothing else, for a port of its own."""
+    app = web.Application()
+    app[SERVICE] = service
+    app.router.add_get("/metrics", metrics)
+    return app
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET /metrics."""
     return web.Response(text=request.app[SERVICE].metrics.text(), content_type="text/plain")
+
+
+async def document(request: web.Request) -> web.StreamResponse:
+    """GET /api-doc/openapi.json."""
+    return reply(openapi(request.app[SERVICE].limits))
+
+
+async def docs(request: web.Request) -> web.StreamResponse:
+    """GET /docs: the document's routes as a page that loads nothing from elsewhere."""
+    return web.Response(text=page(openapi(request.app[SERVICE].limits)), content_type="text/html")
 
 
 def _read_invocation(value: Any) -> GenerateRequest | chat.ChatRequest | completions.CompletionRequest:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import struct
 from typing import Any, NoReturn
 
 LIMIT = 2 * 1024 * 1024  # bytes
 DEEPEST = 128  # nested arrays and objects, as in serde_json
+SURE = range(-(2**63), 2**64)  # whole numbers that serde_json keeps as such
+BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)  # a string without an end is one to the end
 MEDIA = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 
 
@@ -30,7 +33,8 @@ def check_media(content_type: str) -> None:
         raise BadBody(415, "Expected request with `Content-Type: application/json`")
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def refuse_constant(name: str) -> NoReturn:
+    """NaN and the infinities, which Python would read, are no JSON."""
     raise ValueError(f"expected value, found {name}")
 
 
@@ -43,15 +47,18 @@ def _finite(text: str) -> float:
 
 def _integer(text: str) -> int | float:
     """A whole number; one beyond 64 bits becomes a float, as in serde_json."""
-    return int(text) if len(text) <= 20 else _finite(text)
+    if len(text) > 20:
+        return _finite(text)
+    value = int(text)
+    return value if value in SURE else float(value)
 
 
 def parse(data: bytes) -> Any:
     """The JSON value in `data`; raises BadBody for anything else, however it is broken."""
     try:
         text = data.decode("utf-8")
-        _check_depth(text)
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
+        check_depth(text)
+        value = json.loads(text, parse_constant=refuse_constant, parse_float=_finite, parse_int=_integer)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate is no text
     except UnicodeDecodeError as error:
@@ -63,10 +70,12 @@ def parse(data: bytes) -> Any:
     return value
 
 
-def _check_depth(text: str) -> None:
-    """Raise ValueError beyond the nesting limit; brackets inside strings do not count."""
+def check_depth(text: str) -> None:
+    """Raise ValueError beyond the nesting limit; brackets inside strings do not count. In linear time, whatever comes:
+    one hostile body must not hold up the event loop."""
     depth = 0
-    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+    for found in BRACKET.finditer(text):
+        bracket = found[0]
         if bracket in "[{":
             depth += 1
             if depth > DEEPEST:
@@ -140,8 +149,16 @@ class Fields:
     def number(self, key: str) -> float | None:
         value = self._value.get(key)
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            return None if value is None else float(value)
+            return None if value is None else self._single(key, value)
         raise self.mistyped(key, value, "f32")
+
+    def _single(self, key: str, value: float) -> float:
+        """Rounded to the 32 bits that the protocol's numbers have."""
+        try:
+            rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+        except OverflowError:
+            raise self.wrong(key, f"invalid value: floating point `{value:g}`, expected f32") from None
+        return rounded
 
     def integer(self, key: str, low: int = -(2**31), high: int = 2**31, kind: str = "i32") -> int | None:
         value = self._value.get(key)

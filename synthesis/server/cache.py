@@ -7,6 +7,7 @@ instead of being the model's whole context.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,6 +62,17 @@ class KeyValues:
         self.data[:, :, slot].zero_()
         self.mask[slot].fill_(float("-inf"))
         self.mask[slot, :length] = 0.0
+
+    def keep(self, slot: int, start: int, stop: int) -> Tensor:
+        """A copy of what a slot holds at positions `start` to `stop`: [layers, 2, kv_heads, positions, head_dim]."""
+        return self.data[:, :, slot, :, start:stop].clone()
+
+    def put(self, slot: int, blocks: Sequence[Tensor]) -> None:
+        """Begin a slot with what `keep` gave, one after the other."""
+        import torch
+
+        joined = torch.cat(list(blocks), -2)
+        self.data[:, :, slot, :, : joined.shape[-2]] = joined
 
     def move(self, source: int, target: int) -> None:
         """Put the sequence of one slot into another."""

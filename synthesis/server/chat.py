@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +15,13 @@ from synthesis.server.protocol import (
     GenerateRequest,
     Grammar,
     Parameters,
-    Refused,
     Result,
     Step,
+    adapter_of,
     invalid,
     read_grammar,
 )
+from synthesis.server.tools import Telling, Tools, read_tools, told, tool_error
 
 ENDS = {"eos_token": "stop"}  # TGI leaves "length" and "stop_sequence" as they are
 
@@ -34,15 +36,15 @@ class ChatRequest:
     usage: bool
     choices: int
     logprobs: bool
-    tools: bool
+    tools: Tools | None
 
 
 def read_chat(value: Any) -> ChatRequest:
     """A ChatRequest. TGI's mapping: temperature 0 is greedy, any other or none samples; presence penalty p is a
     repetition penalty of p + 2."""
     fields = Fields(value)
-    if "messages" not in value:
-        raise NotDeserializable("missing field `messages`")
+    if fields.raw("messages") is None:
+        raise fields.mistyped("messages", None, "a sequence") if "messages" in value else _missing("messages")
     temperature = fields.number("temperature")
     presence = fields.number("presence_penalty")
     budget = fields.count("max_tokens", 32)
@@ -59,6 +61,7 @@ def read_chat(value: Any) -> ChatRequest:
         top_n_tokens=fields.count("top_logprobs", 32),
         grammar=read_format(fields.raw("response_format"), fields),
         details=True,
+        adapter_id=adapter_of(fields),
     )
     options = fields.raw("stream_options")
     return ChatRequest(
@@ -68,8 +71,12 @@ def read_chat(value: Any) -> ChatRequest:
         usage=options is not None and fields.inside(options, "stream_options").flag("include_usage"),
         choices=fields.count("n", 32) or 1,
         logprobs=logprobs,
-        tools=bool(fields.items("tools")),
+        tools=read_tools(fields),
     )
+
+
+def _missing(key: str) -> NotDeserializable:
+    return NotDeserializable(f"missing field `{key}`")
 
 
 def read_format(value: Any, fields: Fields) -> Grammar | None:
@@ -96,7 +103,9 @@ def read_message(value: Any, path: str) -> dict[str, Any]:
     content = fields.raw("content")
     if isinstance(content, list):
         message["content"] = "".join(_chunk(Fields(one, f"{path}.content[{n}]")) for n, one in enumerate(content))
-    elif content is None and not fields.items("tool_calls"):
+    elif content is None and fields.items("tool_calls"):
+        message["content"] = json.dumps(fields.items("tool_calls"), ensure_ascii=False)
+    elif content is None:
         raise NotDeserializable(f"{path}: missing field `content`")
     elif content is not None:
         fields.text("content")
@@ -113,16 +122,14 @@ def _chunk(fields: Fields) -> str:
 def prompt_of(request: web.Request, wanted: ChatRequest) -> str:
     """The templated prompt; raises Refused for what has no place in it."""
     if wanted.tools and wanted.parameters.grammar is not None:
-        raise Refused("tool_error", "Tool error: Grammar and tools are mutually exclusive")
-    if wanted.tools:
-        raise Refused("tool_error", "Tool error: this server has no tools; ask for JSON with response_format")
-    return request.app[SERVICE].template.render(wanted.messages)
+        raise tool_error("Grammar and tools are mutually exclusive")
+    return request.app[SERVICE].template.render(wanted.messages, wanted.tools)
 
 
 async def chat_tokenize(request: web.Request) -> web.StreamResponse:
     """POST /chat_tokenize."""
     text = prompt_of(request, await read_body(request, read_chat))
-    tokens = spans(request.app[SERVICE], text, specials=False)
+    tokens = await spans(request.app[SERVICE], text, specials=False)
     return reply({"tokenize_response": tokens, "templated_text": text})
 
 
@@ -136,7 +143,10 @@ async def answer_chat(request: web.Request, wanted: ChatRequest) -> web.StreamRe
     limit = request.app[SERVICE].limits.max_client_batch_size
     if wanted.choices > limit:
         raise invalid(f"`n` must be <= {limit}. Given: {wanted.choices}")
-    one = GenerateRequest(prompt_of(request, wanted), wanted.parameters, wanted.stream, specials=False)
+    prompt, given = prompt_of(request, wanted), wanted.parameters
+    if wanted.tools:
+        given = replace(given, grammar=wanted.tools.grammar())
+    one = GenerateRequest(prompt, given, wanted.stream, specials=False)
     return await answer_choices(request, spread(one, wanted.choices), ChatForm(wanted))
 
 
@@ -153,13 +163,14 @@ class ChatForm:
 
     def __init__(self, wanted: ChatRequest) -> None:
         self._wanted = wanted
+        self._telling = [Telling() for _ in range(wanted.choices)] if wanted.tools else []
         self.usage = wanted.usage
 
     def whole(self, results: list[Result]) -> dict[str, Any]:
         choices = [
             {
                 "index": place,
-                "message": {"role": "assistant", "content": result.text},
+                "message": told(result.text) if self._wanted.tools else {"role": "assistant", "content": result.text},
                 "logprobs": self._logprobs(result.steps),
                 "finish_reason": ENDS.get(result.finish_reason, result.finish_reason),
             }
@@ -167,10 +178,14 @@ class ChatForm:
         ]
         return {"object": "chat.completion", "choices": choices}
 
-    def piece(self, place: int, text: str, step: Step, end: str | None) -> dict[str, Any]:
+    def piece(self, place: int, text: str, step: Step, end: str | None) -> dict[str, Any] | None:
+        words = {"role": "assistant", "content": text}
+        delta = self._telling[place].add(text) if self._telling else words
+        if delta is None and end is None:
+            return None
         choice = {
             "index": place,
-            "delta": {"role": "assistant", "content": text},
+            "delta": delta or {"role": "assistant", "content": ""},
             "logprobs": self._logprobs((step,)),
             "finish_reason": ENDS.get(end, end) if end else None,
         }

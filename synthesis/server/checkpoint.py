@@ -1,6 +1,7 @@
 """A model folder read: its configuration, its weights (safetensors only), its digest.
 
-Only the Llama architecture is served: RMSNorm, rotary positions, grouped queries, SwiGLU, tied or untied head.
+The Llama architecture (RMSNorm, rotary positions, grouped queries, SwiGLU, tied or untied head) has a forward pass of
+its own, `model`; every other causal model runs through transformers, `general`; `unlike_llama` says which it is.
 Pickled weights are never opened and code named by `auto_map` is never run.
 """
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUPPORTED = "LlamaForCausalLM"
+LLAMAS = ("llama", "mistral", "qwen2")  # model types with Llama's arithmetic and tensor names
+ROPES = ("default", "linear", "llama3")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 DIGESTED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+OLDER = ("vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "vocab.txt")  # instead of tokenizer.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,42 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_shape(folder: Path) -> Shape:
-    """The sizes in `config.json`; raises UserError for anything that is not a plain Llama."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json; raises UserError for a folder that holds no model to be served."""
     if not folder.is_dir():
         raise UserError(f"--model {folder} is not a folder: give a folder with config.json and model.safetensors")
     config = read_json(folder / "config.json")
-    _refuse_others(config, folder)
+    if config.get("quantization_config"):
+        raise UserError(f"{folder} holds quantised weights; this server reads float safetensors only")
+    return config
+
+
+def unlike_llama(config: dict[str, Any]) -> str:
+    """What keeps a model from Llama's own forward pass, in words; empty when nothing does."""
+    names = [str(name) for name in config.get("architectures") or []]
+    kind = config.get("model_type") or ("llama" if SUPPORTED in names else None)
+    if kind not in LLAMAS or not all(name.endswith("ForCausalLM") for name in names):
+        return f"it is a {', '.join(names) or kind}"
+    windowed = {"llama": False, "qwen2": config.get("use_sliding_window", False)}
+    windowed["mistral"] = config.get("sliding_window", 4096)  # what transformers takes it for when it is not said
+    if windowed[kind] or set(config.get("layer_types") or ()) - {"full_attention"}:
+        return "it has sliding windows"
+    if config.get("hidden_act", "silu") != "silu":
+        return f"it uses hidden_act {config['hidden_act']!r}"
+    given = _rope_settings(config)
+    if _rope_kind(given) not in ROPES:
+        return f"it uses rope type {_rope_kind(given)!r}"
+    if float(given.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0) != 1.0:
+        return "it rotates a part of each head"
+    return ""
+
+
+def read_shape(folder: Path) -> Shape:
+    """The sizes in `config.json`; raises UserError for anything that is not a plain Llama."""
+    config = read_config(folder)
+    unlike = unlike_llama(config)
+    if unlike:
+        raise UserError(f"{folder} is no plain Llama: {unlike}")
     try:
         heads = int(config["num_attention_heads"])
         shape = Shape(
@@ -83,7 +117,7 @@ def read_shape(folder: Path) -> Shape:
             context=int(config["max_position_embeddings"]),
             epsilon=float(config.get("rms_norm_eps", 1e-6)),
             tied=bool(config.get("tie_word_embeddings", False)),
-            rope=_read_rope(config, folder),
+            rope=_read_rope(config),
         )
     except KeyError as error:
         raise UserError(f"{folder / 'config.json'} has no {error}: a Llama configuration names it") from None
@@ -97,28 +131,20 @@ def read_shape(folder: Path) -> Shape:
     return shape
 
 
-def _refuse_others(config: dict[str, Any], folder: Path) -> None:
-    names = config.get("architectures") or [f"model_type {config.get('model_type')!r}"]
-    if SUPPORTED not in names and config.get("model_type") != "llama":
-        raise UserError(
-            f"{folder} holds {', '.join(map(str, names))}; this server runs {SUPPORTED} only. "
-            "Serve it with another TGI or OpenAI-compatible server and pass --endpoint URL"
-        )
-    if config.get("quantization_config"):
-        raise UserError(f"{folder} holds quantised weights; this server reads float safetensors only")
-    if config.get("hidden_act", "silu") != "silu":
-        raise UserError(f"{folder} uses hidden_act {config['hidden_act']!r}; this server runs silu only")
-
-
-def _read_rope(config: dict[str, Any], folder: Path) -> Rope:
+def _rope_settings(config: dict[str, Any]) -> dict[str, Any]:
     """transformers 5 writes `rope_parameters`, older versions `rope_theta` and `rope_scaling`."""
-    given = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
-    kind = str(given.get("rope_type") or given.get("type") or "default")
-    if kind not in ("default", "linear", "llama3"):
-        raise UserError(f"{folder} uses rope type {kind!r}; this server runs default, linear and llama3")
+    return {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+
+
+def _rope_kind(given: dict[str, Any]) -> str:
+    return str(given.get("rope_type") or given.get("type") or "default")
+
+
+def _read_rope(config: dict[str, Any]) -> Rope:
+    given = _rope_settings(config)
     return Rope(
         theta=float(given.get("rope_theta") or config.get("rope_theta") or 10000.0),
-        kind=kind,
+        kind=_rope_kind(given),
         factor=float(given.get("factor") or 1.0),
         low=float(given.get("low_freq_factor") or 1.0),
         high=float(given.get("high_freq_factor") or 4.0),
@@ -157,7 +183,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def digest(folder: Path) -> str:
     """sha256 over everything that decides what the model writes: configuration, tokenizer, weights."""
     total = hashlib.sha256()
-    for path in [*(folder / name for name in DIGESTED), *weight_files(folder)]:
+    names = (*DIGESTED, *(() if (folder / "tokenizer.json").exists() else OLDER))
+    for path in [*(folder / name for name in names), *weight_files(folder)]:
         if path.is_file():
             with path.open("rb") as file:
                 total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())

@@ -20,8 +20,9 @@ class Form(Protocol):
     def whole(self, results: list[Result]) -> dict[str, Any]:
         """The answer to a request that is not streamed."""
 
-    def piece(self, place: int, text: str, step: Step, end: str | None) -> dict[str, Any]:
-        """A streamed token of choice number `place`; `end` is the finish reason at its last token."""
+    def piece(self, place: int, text: str, step: Step, end: str | None) -> dict[str, Any] | None:
+        """A streamed token of choice number `place`, if it has something to tell; `end` is the finish reason, at its
+        last token."""
 
     def total(self, usage: dict[str, int]) -> dict[str, Any]:
         """The last chunk of a stream that was asked for its usage."""
@@ -31,7 +32,7 @@ async def answer_choices(request: web.Request, wanted: list[GenerateRequest], fo
     """Run the requests together and answer in `form`."""
     service = request.app[SERVICE]
     began = time.monotonic()
-    same = {"id": "", "created": int(time.time()), "model": service.model_id, "system_fingerprint": FINGERPRINT}
+    same = {"id": "", "created": int(time.time()), "model": service.nature.model, "system_fingerprint": FINGERPRINT}
     if wanted[0].stream:
         return await _streamed(request, wanted, form, same)
     async with service.run(wanted) as run:
@@ -46,7 +47,7 @@ async def _streamed(
 ) -> web.StreamResponse:
     service = request.app[SERVICE]
     began = time.monotonic()
-    async with Events(request, sum(len(one.inputs) for one in wanted)) as events:
+    async with Events(request, sum(len(one.inputs) for one in wanted), service.nature.device) as events:
         try:
             async with service.run(wanted) as run:
                 sent = [""] * len(wanted)
@@ -57,7 +58,9 @@ async def _streamed(
                     text = _addition(news, step, sent[place])
                     sent[place] += text
                     end = news.finish_reason if isinstance(news, Result) else None
-                    await events.send({**same, **form.piece(place, text, step, end)})
+                    piece = form.piece(place, text, step, end)
+                    if piece is not None:
+                        await events.send({**same, **piece})
                     if isinstance(news, Result):
                         ended.append(news)
                         service.succeeded(news, time.monotonic() - began, wanted[place])

@@ -10,7 +10,7 @@ from aiohttp import web
 from synthesis.server.body import Fields, NotDeserializable
 from synthesis.server.choices import answer_choices
 from synthesis.server.native import SERVICE, read_body
-from synthesis.server.protocol import GenerateRequest, Parameters, Refused, Result, Step, invalid
+from synthesis.server.protocol import GenerateRequest, Parameters, Refused, Result, Step, adapter_of, invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ def read_completion(value: Any) -> CompletionRequest:
             stop=fields.texts("stop"),
             seed=fields.count("seed", 64),
             details=True,
+            adapter_id=adapter_of(fields),
         ),
         stream=fields.flag("stream"),
         usage=options is not None and fields.inside(options, "stream_options").flag("include_usage"),

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthesis.server.body import check_depth, refuse_constant
 from synthesis.server.protocol import Grammar, invalid
+from synthesis.server.rehearsal import PATIENCE, Rehearsal, matcher_of, tokenizer_of
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from synthesis.server.text import Tokenizer
 
 KEPT = 32  # compiled grammars, as in TGI
+SHOWN = 500  # characters of a compiler's reason
 NAMED = ("properties", "$defs", "definitions")  # keywords whose value maps names to schemas
 LISTED = ("anyOf", "oneOf", "prefixItems")  # keywords whose value is a list of schemas; allOf must stay open
 
@@ -54,7 +57,8 @@ def source(grammar: Grammar) -> str:
     schema = grammar.value
     if isinstance(schema, str):
         try:
-            schema = json.loads(schema)
+            check_depth(schema)
+            schema = json.loads(schema, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise invalid(f"grammar is not valid: {error}") from None
     if not isinstance(schema, dict):
@@ -94,6 +98,7 @@ class Grammars:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._text = tokenizer
         self._tokenizer: LLTokenizer | None = None
+        self._rehearsal: Rehearsal
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
 
     def guide(self, grammar: Grammar) -> Guide:
@@ -109,14 +114,14 @@ class Grammars:
         return Guide(matcher.deep_copy(), np.zeros((1, width), dtype=np.int32))
 
     def _compile(self, text: str, kind: str) -> LLMatcher:
-        from llguidance import LLMatcher, LLTokenizer
-
+        ends = sorted(self._text.eos)
         if self._tokenizer is None:
-            ends = sorted(self._text.eos)
-            self._tokenizer = LLTokenizer(self._text.serialized(), n_vocab=self._text.vocabulary, eos_token=ends)
-        matcher = LLMatcher(self._tokenizer, text, log_level=0)
-        if matcher.is_error():
-            reason = matcher.get_error().strip().splitlines()[0]
-            what = "grammar is not valid" if kind == "regex" else "cannot compile regex from schema"
-            raise invalid(f"{what}: {reason}")
-        return matcher
+            self._tokenizer = tokenizer_of(self._text.serialized(), self._text.vocabulary, ends)
+            self._rehearsal = Rehearsal(self._text.serialized(), self._text.vocabulary, ends)
+        what = "grammar is not valid" if kind == "regex" else "cannot compile regex from schema"
+        reason = self._rehearsal.error(text)
+        if reason is None:
+            raise invalid(f"{what}: it is too complex: it took more than {PATIENCE} seconds, or too much memory")
+        if reason:
+            raise invalid(f"{what}: {reason.strip().splitlines()[0][:SHOWN]}")
+        return matcher_of(self._tokenizer, text)

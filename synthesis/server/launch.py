@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -26,12 +26,15 @@ async def serve(
     batch: int = 32,
     concurrent: int = 128,
     patience: float = 120.0,
+    device: str = "cpu",
+    adapters: Mapping[str, Path] | None = None,
     options: tuple[str, ...] = (),
 ) -> AsyncIterator[str]:
     """Serve the model folder on a free port of 127.0.0.1; the value is the base URL.
 
     The server's words go to `log` (appended). It ends with the block, and with this process however that ends, because
-    it watches its standard input. `patience`: seconds it has to become healthy; `options`: further flags.
+    it watches its standard input. `patience`: seconds it has to become healthy; `adapters`: LoRA adapters by the name
+    that requests give as adapter_id; `options`: further flags.
     Raises UserError when it refuses the model or a flag, EngineError when it does not start for another reason; both
     with the server's last lines.
     """
@@ -39,7 +42,8 @@ async def serve(
         command = [
             *(sys.executable, "-m", "synthesis.server", "--model", str(model), "--port", "0", "--stop-with-stdin"),
             *("--threads", str(threads), "--dtype", dtype, "--max-batch-size", str(batch)),
-            *("--max-concurrent-requests", str(concurrent), *options),
+            *("--max-concurrent-requests", str(concurrent), "--device", device),
+            *("--lora-adapters", ",".join(f"{name}={path}" for name, path in (adapters or {}).items()), *options),
         ]
         start = words.seek(0, os.SEEK_END)
         server = await asyncio.create_subprocess_exec(

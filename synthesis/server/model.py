@@ -1,11 +1,12 @@
 """The Llama forward pass in plain torch operations, written so that a token's numbers never depend on its company.
 
 Why that needs care: a matrix product may sum in another order when its shape changes, and the same request would then
-write another text alone than in a batch. Three rules keep every row's bits:
+write another text alone than in a batch. Four rules keep every row's bits:
 1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
    depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
 2. generated tokens attend one query at a time, and only prompts' keys and values are ever reused;
-3. linear layers run over padded row counts, and decoding over padded slots, for which `agreement` found equal bits on
+3. rows of an adapter take its low-rank products on their own, by rule 4;
+4. linear layers run over padded row counts, and decoding over padded slots, for which `agreement` found equal bits on
    this machine when the model was loaded; where it did not, `strict` fixes the shapes: rows in blocks of one size, all
    slots, the whole context.
 Masked positions weigh exactly zero. RMSNorm, softmax and rotation work on one row at a time.
@@ -18,12 +19,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees
-from synthesis.server.cache import TILE
+from synthesis.server.cache import TILE, KeyValues
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from synthesis.server.cache import KeyValues
+    from synthesis.server.adapters import LowRank
     from synthesis.server.checkpoint import Shape
 
 STRICT_ROWS = 32
@@ -31,10 +32,11 @@ STRICT_ROWS = 32
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """weight [out, in], bias [out] or None."""
+    """weight [out, in], bias [out] or None; what adapter n adds at place n - 1, None where it adds nothing."""
 
     weight: Tensor
     bias: Tensor | None = None
+    adapters: tuple[LowRank | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Part:
     start: int
     tokens: Sequence[int]
     everywhere: bool = False  # logits at every position, not only at the last
+    adapter: int = 0  # 0 is the base
+
+
+Company = list[tuple[int, "Tensor", int]]
+"""Which rows an adapter computes: its number, their places padded to a row count of `padded_rows`, how many count."""
 
 
 def padded_rows(rows: int, least: int) -> int:
@@ -69,6 +76,9 @@ def padded_rows(rows: int, least: int) -> int:
 
 class Llama:
     """A loaded model; see `weights.build` for how it comes about. Not thread-safe."""
+
+    path = "llama"
+    reuses = True
 
     def __init__(
         self, shape: Shape, layers: list[Layer], embedding: Tensor, norm: Tensor, head: Linear, rotation: Tensor
@@ -87,19 +97,51 @@ class Llama:
     def _agrees(self) -> bool:
         size, layer = self.shape, self.layers[0]
         linears = (layer.mix, layer.out, layer.widen, layer.narrow, self.head)
-        shapes = [(linear.weight.shape[0], linear.weight.shape[1]) for linear in linears]
+        weights = [linear.weight for linear in linears]
+        lows = [
+            low
+            for one in self.layers
+            for linear in (one.mix, one.out, one.widen, one.narrow)
+            for low in linear.adapters
+        ]
+        weights += [weight for low in lows if low for weight in (low.down, low.up)]
+        shapes = [(weight.shape[0], weight.shape[1]) for weight in weights]
         group = size.heads // size.kv_heads
         return linear_agrees(self.kind, shapes) and attention_agrees(self.kind, size.kv_heads, group, size.head_dim)
 
-    def _linear(self, rows: Tensor, linear: Linear) -> Tensor:
+    def room(self, slots: int) -> KeyValues:
+        """The cache for so many running sequences."""
+        return KeyValues(self.shape, slots, self.kind, fixed=self.strict)
+
+    def _linear(self, rows: Tensor, linear: Linear, company: Company) -> Tensor:
+        whole = self._product(rows, linear.weight, linear.bias)
+        for number, places, count in company:
+            low = linear.adapters[number - 1]
+            if low is not None:
+                added = self._product(self._product(rows[places], low.down), low.up)
+                whole.index_add_(0, places[:count], added[:count])
+        return whole
+
+    def _product(self, rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         import torch
         from torch.nn.functional import linear as product
         from torch.nn.functional import pad
 
         if not self.strict:
-            return product(rows, linear.weight, linear.bias)
+            return product(rows, weight, bias)
         blocks = torch.split(pad(rows, (0, 0, 0, -len(rows) % STRICT_ROWS)), STRICT_ROWS)
-        return torch.cat([product(block, linear.weight, linear.bias) for block in blocks])[: len(rows)]
+        return torch.cat([product(block, weight, bias) for block in blocks])[: len(rows)]
+
+    def _company(self, adapters: Sequence[int]) -> Company:
+        """Who computes with whom, from the adapter of each row."""
+        import torch
+
+        found: Company = []
+        for number in sorted(set(adapters) - {0}):
+            places = [place for place, one in enumerate(adapters) if one == number]
+            idle = padded_rows(len(places), self.least) - len(places)
+            found.append((number, torch.tensor([*places, *places[:1] * idle]), len(places)))
+        return found
 
     def _rotate(self, mixed: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [rows, heads, head_dim] rotated, and rotated keys with values [rows * 2 * kv_heads, head_dim]."""
@@ -114,15 +156,16 @@ class Llama:
         written = torch.cat((rotated[:, size.heads :], mixed[:, turned:]), 1)
         return rotated[:, : size.heads], written.view(-1, size.head_dim)
 
-    def _feed_forward(self, hidden: Tensor, layer: Layer) -> Tensor:
+    def _feed_forward(self, hidden: Tensor, layer: Layer, company: Company) -> Tensor:
         import torch
         from torch.nn.functional import rms_norm, silu
 
-        wide = self._linear(rms_norm(hidden, (self.shape.hidden,), layer.second_norm, self.shape.epsilon), layer.widen)
+        normal = rms_norm(hidden, (self.shape.hidden,), layer.second_norm, self.shape.epsilon)
+        wide = self._linear(normal, layer.widen, company)
         gate, up = wide.chunk(2, -1)
         # float32 silu differs in the last bit between vector and remainder lanes; its parts do not
         active = gate / (1 + torch.exp(-gate)) if self._exact_silu else silu(gate)
-        return hidden + self._linear(active * up, layer.narrow)
+        return hidden + self._linear(active * up, layer.narrow, company)
 
     def _logits(self, hidden: Tensor) -> Tensor:
         from torch.nn.functional import pad, rms_norm
@@ -130,12 +173,15 @@ class Llama:
         count = len(hidden)
         hidden = pad(hidden, (0, 0, 0, padded_rows(count, self.least) - count))
         normal = rms_norm(hidden, (self.shape.hidden,), self.norm, self.shape.epsilon)
-        return self._linear(normal, self.head)[:count].float()
+        return self._linear(normal, self.head, [])[:count].float()
 
-    def decode(self, tokens: Sequence[int], positions: Sequence[int], cache: KeyValues) -> Tensor:
+    def decode(
+        self, tokens: Sequence[int], positions: Sequence[int], cache: KeyValues, adapters: Sequence[int] = ()
+    ) -> Tensor:
         """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out.
 
-        The cache must have room for `positions`; it is written there.
+        `adapters`: the number of each sequence's adapter; all have the base when it is empty. The cache must have room
+        for `positions`; it is written there.
         """
         import torch
         from torch.nn.functional import rms_norm
@@ -149,25 +195,26 @@ class Llama:
         cache.mask[slots[:count], places[:count]] = 0.0
         addresses = cache.addresses(slots[:count], places[:count])
         mask = cache.mask[:rows, None, None]
+        company = self._company(adapters)
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
-            queries, written = self._rotate(self._linear(normal, layer.mix), places)
+            queries, written = self._rotate(self._linear(normal, layer.mix, company), places)
             cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
             keys, values = cache.data[number, :, :rows].flatten(1, 2).unbind()
             asked = queries[:rows].reshape(rows * size.kv_heads, -1, size.head_dim)
             scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, cache.capacity)
             weights = torch.softmax(scores + mask, -1).view(rows * size.kv_heads, -1, cache.capacity)
             seen = torch.bmm(weights, values).view(rows, -1)
-            hidden = self._attended(hidden, seen, layer)
+            hidden = self._attended(hidden, seen, layer, company)
         return self._logits(hidden[:count])
 
-    def _attended(self, hidden: Tensor, seen: Tensor, layer: Layer) -> Tensor:
+    def _attended(self, hidden: Tensor, seen: Tensor, layer: Layer, company: Company) -> Tensor:
         """The rest of a block once attention has `seen` [at most rows, heads * head_dim]."""
         from torch.nn.functional import pad
 
         seen = pad(seen, (0, 0, 0, len(hidden) - len(seen)))
-        return self._feed_forward(hidden + self._linear(seen, layer.out), layer)
+        return self._feed_forward(hidden + self._linear(seen, layer.out, company), layer, company)
 
     def prefill(self, parts: Sequence[Part], cache: KeyValues) -> list[Tensor]:
         """Read prompts into their slots; float32 logits of each part's last position, or of all its positions."""
@@ -182,10 +229,11 @@ class Llama:
         places = torch.cat([*spans, torch.zeros(idle, dtype=torch.int64)])
         slots = torch.cat([torch.full((len(part.tokens),), part.slot) for part in parts])
         addresses = cache.addresses(slots, places[:count])
+        company = self._company([part.adapter for part in parts for _ in part.tokens])
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
-            queries, written = self._rotate(self._linear(normal, layer.mix), places)
+            queries, written = self._rotate(self._linear(normal, layer.mix, company), places)
             cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
             seen: list[Tensor] = []
             first = 0
@@ -193,7 +241,7 @@ class Llama:
                 asked = queries[first : first + len(part.tokens)]
                 seen.extend(self._tiles(asked, part, cache.data[number, :, part.slot]))
                 first += len(part.tokens)
-            hidden = self._attended(hidden, torch.cat(seen), layer)
+            hidden = self._attended(hidden, torch.cat(seen), layer, company)
         return self._chosen_logits(hidden, parts)
 
     def _tiles(self, queries: Tensor, part: Part, stored: Tensor) -> list[Tensor]:

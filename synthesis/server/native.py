@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from synthesis.server.body import BadBody, Fields, NotDeserializable, check_media, parse, refuse
 from synthesis.server.protocol import GenerateRequest, Refused, Result, Step, read_generate
-from synthesis.server.service import Service
+from synthesis.server.service import LONG_TEXT, Service
 from synthesis.server.stream import Events, dumps
 
 Read = TypeVar("Read")
@@ -25,6 +27,8 @@ async def read_body(request: web.Request, reader: Callable[[Any], Read]) -> Read
         data = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BadBody(413, "Failed to buffer the request body: length limit exceeded") from None
+    except web.RequestPayloadError as error:
+        raise BadBody(400, f"Failed to buffer the request body: {error}") from None
     value = parse(data)
     try:
         return reader(value)
@@ -49,6 +53,7 @@ async def whole(request: web.Request, wanted: GenerateRequest, *, listed: bool =
     result, validation = await service.answer(replace(wanted, stream=False))
     body = generated(result, wanted)
     headers = timings(result, wanted, validation, time.monotonic() - began)
+    headers["x-compute-type"] = service.nature.device
     return reply([body] if listed else body, headers)
 
 
@@ -79,7 +84,6 @@ def timings(result: Result, wanted: GenerateRequest, validation: float, total: f
         "x-time-per-token": result.inference_time / max(1, len(result.steps)),
     }
     return {
-        "x-compute-type": "cpu",
         "x-compute-time": f"{total:.6f}",
         "x-compute-characters": str(len(wanted.inputs)),
         "x-prompt-tokens": str(result.input_length),
@@ -98,7 +102,7 @@ async def streamed(request: web.Request, wanted: GenerateRequest) -> web.StreamR
     service = request.app[SERVICE]
     wanted = replace(wanted, stream=True)
     began = time.monotonic()
-    async with Events(request, len(wanted.inputs)) as events:
+    async with Events(request, len(wanted.inputs), service.nature.device) as events:
         try:
             async with service.run([wanted]) as run:
                 while True:
@@ -135,18 +139,17 @@ async def compatible_answer(request: web.Request, wanted: GenerateRequest) -> we
     return await streamed(request, wanted) if wanted.stream else await whole(request, wanted, listed=True)
 
 
-def spans(service: Service, text: str, *, specials: bool) -> list[dict[str, Any]]:
+async def spans(service: Service, text: str, *, specials: bool) -> list[dict[str, Any]]:
     """A TokenizeResponse: every token with its place in the text, in characters."""
-    return [
-        {"id": number, "text": text[start:stop], "start": start, "stop": stop}
-        for number, start, stop in service.tokenizer.spans(text, specials=specials)
-    ]
+    find = partial(service.tokenizer.spans, text, specials=specials)
+    found = await asyncio.to_thread(find) if len(text) > LONG_TEXT else find()
+    return [{"id": number, "text": text[start:stop], "start": start, "stop": stop} for number, start, stop in found]
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
     """POST /tokenize."""
     wanted = await read_body(request, read_generate)
-    return reply(spans(request.app[SERVICE], wanted.inputs, specials=True))
+    return reply(await spans(request.app[SERVICE], wanted.inputs, specials=True))
 
 
 def read_vertex(value: Any) -> list[GenerateRequest]:

@@ -82,6 +82,7 @@ class Parameters:
     seed: int | None = None
     top_n_tokens: int | None = None
     grammar: Grammar | None = None
+    adapter_id: str | None = None
 
     @property
     def sampling(self) -> bool:
@@ -142,7 +143,14 @@ def read_parameters(fields: Fields) -> Parameters:
         seed=fields.count("seed", 64),
         top_n_tokens=fields.count("top_n_tokens", 32),
         grammar=read_grammar(fields.raw("grammar"), fields, "grammar"),
+        adapter_id=fields.text("adapter_id"),
     )
+
+
+def adapter_of(fields: Fields) -> str | None:
+    """The `model` of the OpenAI dialect, which names an adapter unless it is "tgi"."""
+    name = fields.text("model")
+    return None if name == "tgi" else name
 
 
 def read_generate(value: Any) -> GenerateRequest:

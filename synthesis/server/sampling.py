@@ -58,7 +58,8 @@ class Sampler:
 
     def choose(self, logits: Row, allowed: NDArray[np.bool_] | None, top: int) -> Choice:
         """Choose from a row of `logits` (overwritten); raises ValueError when the row holds no usable number."""
-        scores = self._penalised(logits)
+        with np.errstate(over="ignore"):  # a penalty may be as large as numbers go
+            scores = self._penalised(logits)
         if allowed is not None:
             scores[~allowed] = -np.inf
         highest = scores.max()

@@ -1,7 +1,8 @@
 """Continuous batching: one thread that reads waiting prompts, steps all running sequences, and lets finished ones go.
 
 Arrivals join at the next step and finished rows leave at once. Prompts that wait together are read in one forward
-pass; one that begins like another in the same pass waits for the next, to find its beginning in the prefix cache.
+pass; one that begins like another in the same pass waits for the next, to find its beginning in the prefix cache. A
+long prompt is read in pieces, one a step, in a slot aside: running sequences and short newcomers do not wait for it.
 """
 
 from __future__ import annotations
@@ -11,29 +12,58 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from synthesis.server.cache import KeyValues
+from synthesis.server.forward import Model, Room
 from synthesis.server.metrics import Metrics
-from synthesis.server.model import Llama, Part
+from synthesis.server.model import Part
 from synthesis.server.prefix import BLOCK, Block, Key, PrefixCache
 from synthesis.server.protocol import Refused
 from synthesis.server.sequence import Generation, News, Order
 from synthesis.server.text import Tokenizer
 
-READ_AT_ONCE = 2048  # prompt tokens in one forward pass; bounds memory and how long running sequences stand still
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Letters = list[tuple[Callable[[News], None], News]]
+
+
+@dataclass(slots=True)
+class Reading:
+    """A prompt on its way into a slot: the blocks it reuses, and how many of its tokens have been read."""
+
+    generation: Generation
+    blocks: list[Block]
+    place: int
+
+    @property
+    def left(self) -> int:
+        """Tokens still to read."""
+        return len(self.generation.order.prompt) - self.place
 
 
 class Scheduler:
     """Runs orders on a thread of its own; `submit`, `cancel` and `stop` are called from the event loop."""
 
     def __init__(
-        self, model: Llama, tokenizer: Tokenizer, metrics: Metrics, *, slots: int, prefix_bytes: int, threads: int
+        self,
+        model: Model[Any],
+        tokenizer: Tokenizer,
+        metrics: Metrics,
+        *,
+        slots: int,
+        prefix_bytes: int,
+        threads: int,
+        piece: int,
     ) -> None:
+        """`piece`: most tokens of one prompt in a step, which bounds how long running sequences stand still."""
         self._model, self._tokenizer, self._metrics = model, tokenizer, metrics
-        self._slots, self._threads = slots, threads
-        self._cache = KeyValues(model.shape, slots, model.kind, fixed=model.strict)
-        self._prefix = PrefixCache(prefix_bytes)
+        self._slots, self._threads, self._piece = slots, threads, piece
+        self._cache: Room = model.room(slots + 1)
+        self._aside: Reading | None = None  # the prompt that is read in pieces, in the slot after all others
+        self._prefix = PrefixCache(prefix_bytes if model.reuses else 0)
         self._waiting: list[Generation] = []
         self._running: list[Generation] = []
         self._news = threading.Condition()
@@ -84,7 +114,7 @@ class Scheduler:
         finally:
             with self._news:
                 self._stopping = True
-                left = [*self._running, *self._waiting]
+                left = [*self._running, *self._waiting, *([self._aside.generation] if self._aside else [])]
             for generation in left:
                 generation.fail(Refused("incomplete_generation", "Incomplete generation"))
             self._hand_out(left)
@@ -92,7 +122,7 @@ class Scheduler:
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when it is time to end."""
         with self._news:
-            while not (self._waiting or self._running or self._stopping):
+            while not (self._waiting or self._running or self._aside or self._stopping):
                 self._news.wait()
             return not self._stopping
 
@@ -100,7 +130,7 @@ class Scheduler:
         self._leave()
         chosen = self._choose()
         if chosen:
-            self._guarded("prefill", lambda: self._read(chosen), [generation for generation, _ in chosen])
+            self._guarded("prefill", lambda: self._read(chosen), [one.generation for one in chosen])
         self._leave()
         if self._running:
             self._guarded("decode", self._step, [])
@@ -118,6 +148,8 @@ class Scheduler:
             for generation in failed:
                 generation.fail(Refused("generation", f"Request failed during generation: {error}"))
             self._running = failed
+            if self._aside and self._aside.generation.finished:
+                self._aside = None
             return
         self._metrics.count("tgi_batch_inference_success", method=method)
         taken = time.monotonic() - began
@@ -126,63 +158,103 @@ class Scheduler:
         if method == "decode":
             self._metrics.observe("tgi_batch_decode_duration", taken)
 
-    def _choose(self) -> list[tuple[Generation, list[Block]]]:
-        """The waiting generations to read now, in order of arrival, each with the blocks its prompt can reuse."""
+    def _choose(self) -> list[Reading]:
+        """The prompts to read now, in order of arrival, the one that is read in pieces first.
+
+        Beside it, prompts are taken while fewer than `piece` tokens are chosen.
+        """
+        if self._aside and self._aside.generation.cancelled:
+            self._aside = None
+            self._cache.close(self._slots)
+        chosen = [self._aside] if self._aside else []
+        coming = {self._prefix.find(one.generation.order.prompt, one.generation.order.adapter)[1] for one in chosen}
         with self._news:
             waiting = [one for one in self._waiting if not one.cancelled]
-        chosen: list[tuple[Generation, list[Block]]] = []
-        coming: set[Key] = set()
         tokens = 0
         for generation in waiting:
-            if len(chosen) + len(self._running) == self._slots or tokens >= READ_AT_ONCE:
+            if len(chosen) + len(self._running) == self._slots or tokens >= self._piece:
                 break
-            order = generation.order
-            blocks, missing = ([], None) if order.prefill_details else self._prefix.find(order.prompt)
-            if missing is not None and missing in coming:
+            one, missing = self._found(generation)
+            long = self._model.reuses and one.left > self._piece
+            if (missing is not None and missing in coming) or (long and self._aside):
                 continue
-            if missing is not None:
-                coming.add(missing)
-            tokens += len(order.prompt) - BLOCK * len(blocks)
-            chosen.append((generation, blocks))
-        taken = {id(generation) for generation, _ in chosen}
+            if long:
+                self._aside = one
+            coming.add(missing)
+            tokens += min(one.left, self._piece)
+            chosen.append(one)
+        taken = {id(one.generation) for one in chosen}
         with self._news:
             self._waiting = [one for one in self._waiting if not one.cancelled and id(one) not in taken]
             self._metrics.set("tgi_queue_size", len(self._waiting))
         return chosen
 
-    def _read(self, chosen: list[tuple[Generation, list[Block]]]) -> None:
-        """Read the chosen prompts in one pass and choose their first tokens."""
-        import torch
+    def _found(self, generation: Generation) -> tuple[Reading, Key | None]:
+        """What a waiting prompt can reuse, and the key of the first block it misses."""
+        order = generation.order
+        blocks, missing = ([], None) if order.prefill_details else self._prefix.find(order.prompt, order.adapter)
+        return Reading(generation, blocks, BLOCK * len(blocks)), missing
 
+    def _read(self, chosen: list[Reading]) -> None:
+        """Read the chosen prompts in one pass; those that are through choose their first tokens."""
         if self._running:
             self._metrics.count("tgi_batch_concat", reason="arrival")
         self._metrics.observe("tgi_batch_next_size", len(chosen))
-        first = len(self._running)
-        everybody = [*self._running, *(generation for generation, _ in chosen)]
-        self._cache.fit(max(len(one.tokens) for one in everybody) + 1, first)
+        begun = self._aside is not None and self._aside.generation.began > 0
+        self._fit(
+            [*self._running, *(one.generation for one in chosen)], self._slots + 1 if begun else len(self._running)
+        )
+        free = len(self._running)
         parts: list[Part] = []
-        for slot, (generation, blocks) in enumerate(chosen, first):
-            generation.began = time.monotonic()
-            order, reused = generation.order, BLOCK * len(blocks)
-            self._cache.open(slot, len(order.prompt))
-            if blocks:
-                self._cache.data[:, :, slot, :, :reused] = torch.cat([block.data for block in blocks], -2)
-            self._metrics.observe("tgi_request_skipped_tokens", reused)
-            parts.append(Part(slot, reused, order.prompt[reused:], order.prefill_details))
+        for one in chosen:
+            slot = self._slots if one is self._aside else free
+            free += slot == free
+            parts.append(self._part(one, slot))
         logits = self._model.prefill(parts, self._cache)
-        self._running = everybody
-        for part, (generation, _), rows in zip(parts, chosen, logits, strict=True):
-            self._prefix.store(generation.order.prompt, self._cache.data[:, :, part.slot])
-            if generation.order.prefill_details:
-                generation.read(rows[:-1])
+        for one, part, rows in zip(chosen, parts, logits, strict=True):
+            self._have_read(one, part, rows)
+        through = [one for one in chosen if not one.left]
+        if self._aside in through:  # the pass filled the slots before its new one
+            through.sort(key=lambda one: one is self._aside)
+            self._cache.move(self._slots, len(self._running) + len(through) - 1)
+            self._cache.close(self._slots)
+            self._aside = None
+        self._running = [*self._running, *(one.generation for one in through)]
+
+    def _fit(self, generations: list[Generation], used: int) -> None:
+        self._cache.fit(max(len(one.tokens) for one in generations) + 1, used)
+
+    def _part(self, one: Reading, slot: int) -> Part:
+        """The next tokens of a prompt to read; the slot is prepared at the first."""
+        generation, order = one.generation, one.generation.order
+        if not generation.began:
+            generation.began = time.monotonic()
+            self._cache.open(slot, len(order.prompt))
+            if one.blocks:
+                self._cache.put(slot, [block.data for block in one.blocks])
+            self._metrics.observe("tgi_request_skipped_tokens", one.place)
+        stop = one.place + self._piece if one is self._aside else len(order.prompt)
+        return Part(slot, one.place, order.prompt[one.place : stop], order.prefill_details, order.adapter)
+
+    def _have_read(self, one: Reading, part: Part, rows: Tensor) -> None:
+        generation, order = one.generation, one.generation.order
+        one.place += len(part.tokens)
+        self._prefix.store(order.prompt[: one.place], partial(self._cache.keep, part.slot), part.adapter)
+        if order.prefill_details:
+            generation.read(rows, part.start)
+        if not one.left:
             generation.step(rows[-1].numpy())
 
     def _step(self) -> None:
         """One token for every running sequence."""
         places = [len(generation.tokens) - 1 for generation in self._running]
-        self._cache.fit(max(places) + 1, len(places))
+        if self._aside:
+            self._fit([*self._running, self._aside.generation], self._slots + 1)
+        else:
+            self._fit(self._running, len(places))
         newest = [generation.tokens[-1] for generation in self._running]
-        logits = self._model.decode(newest, places, self._cache).numpy()
+        adapters = [generation.order.adapter for generation in self._running]
+        logits = self._model.decode(newest, places, self._cache, adapters).numpy()
         for generation, row in zip(self._running, logits, strict=True):
             generation.step(row)
 

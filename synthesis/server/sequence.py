@@ -35,6 +35,7 @@ class Order:
     top: int = 0
     prefill_details: bool = False
     stream: bool = False
+    adapter: int = 0
 
 
 class Generation:
@@ -59,14 +60,19 @@ class Generation:
         """Seconds between arrival and the first computation."""
         return self.began - self._born
 
-    def read(self, logits: Tensor) -> None:
-        """Take the logits of every prompt position but the last, [tokens - 1, vocabulary], as prefill details."""
+    def read(self, logits: Tensor, start: int) -> None:
+        """Take the logits of the prompt's positions from `start`, [tokens, vocabulary], for its details.
+
+        The last position of the whole prompt speaks of no token in it.
+        """
         import torch
 
         prompt = self.order.prompt
-        logprobs = torch.log_softmax(logits, -1).gather(1, torch.tensor(prompt[1:])[:, None])[:, 0].tolist()
-        pairs = zip(prompt, [None, *logprobs], strict=True)
-        self._prefill = tuple(self._token(number, value) for number, value in pairs)
+        told = prompt[start + 1 : start + 1 + len(logits)]
+        logprobs = torch.log_softmax(logits[: len(told)], -1).gather(1, torch.tensor(told, dtype=torch.int64)[:, None])
+        first = () if start else (self._token(prompt[0], None),)
+        tokens = (self._token(number, value) for number, value in zip(told, logprobs[:, 0].tolist(), strict=True))
+        self._prefill = (*self._prefill, *first, *tokens)
 
     def _token(self, number: int, logprob: float | None, text: str | None = None) -> Token:
         written = self._tokenizer.token(number) if text is None else text

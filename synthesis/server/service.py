@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from synthesis.server.grammar import Grammars, Guide
@@ -54,24 +54,37 @@ class Run:
         return [done[place] for place in range(self.count)]
 
 
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What is served, and how: the values of /info. `path`: how the model computes; `adapters` by name, 1, 2, ..."""
+
+    model: str
+    sha: str
+    dtype: str
+    device: str
+    path: str
+    reuse: bool
+    adapters: tuple[str, ...] = ()
+
+
 class Service:
     """A loaded model that answers."""
 
     def __init__(
         self,
-        model_id: str,
-        sha: str,
+        nature: Nature,
         limits: Limits,
         tokenizer: Tokenizer,
         template: ChatTemplate,
         scheduler: Scheduler,
         metrics: Metrics,
     ) -> None:
-        self.model_id, self.sha, self.limits = model_id, sha, limits
+        self.nature, self.limits = nature, limits
         self.tokenizer, self.template, self.scheduler, self.metrics = tokenizer, template, scheduler, metrics
         self._grammars = Grammars(tokenizer)
         self._compiling = asyncio.Lock()
         self._permits = limits.max_concurrent_requests
+        self.leaving = False
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -146,7 +159,12 @@ class Service:
             top=given.top_n_tokens or 0,
             prefill_details=given.decoder_input_details,
             stream=request.stream,
+            adapter=self.adapter(given.adapter_id),
         )
+
+    def adapter(self, name: str | None) -> int:
+        """The number of an adapter; of a name that is none, the base's, as TGI has it."""
+        return self.nature.adapters.index(name) + 1 if name in self.nature.adapters else 0
 
     async def _encode(self, request: GenerateRequest) -> list[int]:
         encode = partial(self.tokenizer.encode, request.inputs, specials=request.specials)

@@ -24,13 +24,13 @@ def dumps(value: Any) -> str:
 class Events:
     """An open event stream; `async with Events(...)` sends the head and ends the body."""
 
-    def __init__(self, request: web.Request, characters: int) -> None:
+    def __init__(self, request: web.Request, characters: int, device: str) -> None:
         self._request = request
         self._response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
                 "Cache-Control": "no-cache",
-                "x-compute-type": "cpu",
+                "x-compute-type": device,
                 "x-compute-characters": str(characters),
                 "x-accel-buffering": "no",
             }

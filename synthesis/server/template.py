@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthesis.server.protocol import Refused
 from synthesis.server.text import Tokenizer
+from synthesis.server.tools import Tools
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -51,13 +52,21 @@ class ChatTemplate:
                 raise Refused("template_error", f"Template error: {error}") from None
         return self._compiled
 
-    def render(self, messages: list[dict[str, Any]]) -> str:
-        """The prompt for the next reply; when the last message is the assistant's, the prompt that continues it."""
+    def render(self, messages: list[dict[str, Any]], tools: Tools | None = None) -> str:
+        """The prompt for the next reply; when the last message is the assistant's, the prompt that continues it.
+
+        A template that knows no tools gets them at the end of the last message.
+        """
+        shown = tools.shown() if tools else None
+        if tools and messages:
+            listed = "" if self._knows_tools() else f"{json.dumps(shown, ensure_ascii=False)}\n"
+            content = f"{messages[-1].get('content') or ''}\n---\n{listed}{tools.prompt}"
+            messages = [*messages[:-1], {**messages[-1], "content": content}]
         last = messages[-1] if messages else {}
         begun = str(last.get("content") or "") if last.get("role") == "assistant" else ""
         if last.get("role") == "assistant" and not begun:
             messages = messages[:-1]
-        text = self._fill(messages, opening=not begun)
+        text = self._fill(messages, shown, opening=not begun)
         if not begun:
             return text
         for wanted in (begun, begun.strip()):
@@ -69,12 +78,21 @@ class ChatTemplate:
             "Template error: the template changes the last assistant message, so it cannot be continued",
         )
 
-    def _fill(self, messages: list[dict[str, Any]], *, opening: bool) -> str:
+    def _knows_tools(self) -> bool:
+        from jinja2 import TemplateError
+        from jinja2.meta import find_undeclared_variables
+
+        try:
+            return "tools" in find_undeclared_variables(_environment().parse(self._source()))
+        except TemplateError as error:
+            raise Refused("template_error", f"Template error: {error}") from None
+
+    def _fill(self, messages: list[dict[str, Any]], tools: Any, *, opening: bool) -> str:
         from jinja2 import TemplateError, UndefinedError
 
         named = {key: self._tokenizer.named(key) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
         try:
-            return self._template().render(messages=messages, add_generation_prompt=opening, tools=None, **named)
+            return self._template().render(messages=messages, add_generation_prompt=opening, tools=tools, **named)
         except UndefinedError as error:
             raise Refused("missing_template_variable", f"Missing template vatiable: {error}") from None
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:

@@ -1,6 +1,7 @@
 """Tokens and text: the model folder's own tokenizer, text that grows token by token, stop strings.
 
-Reads `tokenizer.json` with the tokenizers library alone, which starts in a tenth of the time transformers needs.
+Reads `tokenizer.json` with the tokenizers library alone, which starts in a tenth of the time transformers needs; only
+a folder without one goes through transformers.
 """
 
 from __future__ import annotations
@@ -10,10 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.errors import UserError
-from synthesis.server.checkpoint import read_json
+from synthesis.server.checkpoint import OLDER, read_json
 
 TORN = "\ufffd"  # what a decoder writes for a character whose bytes are not all there yet
 LONGEST_CHARACTER = 4  # bytes of UTF-8, hence tokens that one character can be torn over
+
+
+def _converted(folder: Path) -> str:
+    """tokenizer.json of a folder that has only the files of older tokenizers."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        return str(found.backend_tokenizer.to_str())
+    except (OSError, ValueError, ImportError, AttributeError, KeyError) as error:
+        raise UserError(
+            f"{folder} has no tokenizer.json, and its older files make none ({error}): save a fast tokenizer there"
+        ) from None
 
 
 class Tokenizer:
@@ -23,9 +37,12 @@ class Tokenizer:
         import tokenizers
 
         path = folder / "tokenizer.json"
-        if not isinstance(read_json(path).get("model"), dict):
-            raise UserError(f"{path} is no tokenizer: save a fast tokenizer beside the model with save_pretrained")
-        self._inner = tokenizers.Tokenizer.from_file(str(path))
+        if path.exists() or not any((folder / name).exists() for name in OLDER):
+            if not isinstance(read_json(path).get("model"), dict):
+                raise UserError(f"{path} is no tokenizer: save a fast tokenizer beside the model with save_pretrained")
+            self._inner = tokenizers.Tokenizer.from_file(str(path))
+        else:
+            self._inner = tokenizers.Tokenizer.from_str(_converted(folder))
         self._inner.no_truncation()
         self._inner.no_padding()
         config = folder / "tokenizer_config.json"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthesis.errors import UserError
+from synthesis.server.adapters import Adapter, LowRank, misfit, unknown
 from synthesis.server.checkpoint import SUPPORTED, Rope, Shape, read_shape, read_weights
 from synthesis.server.model import Layer, Linear, Llama
 
@@ -16,26 +19,44 @@ if TYPE_CHECKING:
 LANES = 64  # a row of the feed-forward layer is a whole number of vector registers, so no element is a remainder
 
 
-def build(folder: Path, precision: str = "bfloat16") -> Llama:
-    """The model in `folder`, in "bfloat16" or "float32"; raises UserError when the folder holds no plain Llama."""
+def build(folder: Path, precision: str = "bfloat16", adapters: Sequence[Adapter] = ()) -> Llama:
+    """The model in `folder`, in "bfloat16" or "float32", with adapters 1, 2, ... beside it.
+
+    Raises UserError when the folder holds no plain Llama, and for an adapter that is none of its own.
+    """
     import torch
 
     kind = {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]
     shape = read_shape(folder)
     with torch.inference_mode():
-        stored = _Stored(read_weights(folder), folder, kind)
+        stored = _Stored(read_weights(folder), folder, kind, adapters)
         layers = [_layer(stored, shape, number) for number in range(shape.layers)]
         embedding = stored.take("model.embed_tokens.weight", (shape.vocabulary, shape.hidden)).to(kind)
         norm = stored.take("model.norm.weight", (shape.hidden,)).to(kind)
+        stored.refuse_unused()
         head = Linear(embedding if shape.tied else stored.take("lm_head.weight", tuple(embedding.shape)).to(kind))
         return Llama(shape, layers, embedding, norm, head, rotation(shape, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stored layer inside a served one: its module's path, its sizes, rows of padding under it, and a factor."""
+
+    module: str
+    inside: int
+    out: int
+    spare: int = 0
+    scale: float = 1.0
 
 
 class _Stored:
     """The tensors of a folder, taken by name in float32, with their shapes checked."""
 
-    def __init__(self, tensors: dict[str, Tensor], folder: Path, kind: dtype) -> None:
-        self._tensors, self._folder, self.kind = tensors, folder, kind
+    def __init__(
+        self, tensors: dict[str, Tensor], folder: Path, kind: dtype, adapters: Sequence[Adapter] = ()
+    ) -> None:
+        self._tensors, self._folder, self.kind, self._adapters = tensors, folder, kind, adapters
+        self._used: set[str] = set()
 
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         tensor = self._tensors.get(name)
@@ -54,8 +75,39 @@ class _Stored:
         bias = self.take(f"{name}.bias", shape[:1]) if f"{name}.bias" in self._tensors else torch.zeros(shape[0])
         return self.take(f"{name}.weight", shape), bias
 
-    def linear(self, weight: Tensor, bias: Tensor) -> Linear:
-        return Linear(weight.to(self.kind).contiguous(), bias.to(self.kind) if bias.any() else None)
+    def linear(self, weight: Tensor, bias: Tensor, *pieces: Piece) -> Linear:
+        """A layer as it is served; `pieces` name the stored layers in it, one under the other."""
+        lows = tuple(self._low_rank(adapter, weight.shape[1], pieces) for adapter in self._adapters)
+        return Linear(weight.to(self.kind).contiguous(), bias.to(self.kind) if bias.any() else None, lows)
+
+    def _low_rank(self, adapter: Adapter, width: int, pieces: Sequence[Piece]) -> LowRank | None:
+        """What an adapter adds to all pieces at once: their A one under the other, their B along the diagonal."""
+        import torch
+        from torch.nn.functional import pad
+
+        downs: list[Tensor] = []
+        ups: list[Tensor] = []
+        for piece in pieces:
+            self._used.add(piece.module)
+            part = adapter.parts.get(piece.module)
+            if part is None:
+                ups.append(torch.zeros(piece.out + piece.spare, 0))
+                continue
+            if part.down.shape[1] != piece.inside or len(part.up) != piece.out:
+                raise misfit(adapter.name, piece.module, part, piece.inside, piece.out)
+            downs.append(pad(part.down, (0, width - piece.inside)))
+            ups.append(pad(part.up * piece.scale, (0, 0, 0, piece.spare)))
+        if not downs:
+            return None
+        diagonal: Tensor = torch.block_diag(*ups)  # type: ignore[no-untyped-call]
+        return LowRank(torch.cat(downs).to(self.kind), diagonal.to(self.kind))
+
+    def refuse_unused(self) -> None:
+        """Raise UserError for an adapter that changes what is not here, or not served with adapters."""
+        for adapter in self._adapters:
+            for module in adapter.parts:
+                if module not in self._used:
+                    raise unknown(adapter.name, module, "which is no linear layer of this model's blocks")
 
 
 def _layer(stored: _Stored, shape: Shape, number: int) -> Layer:
@@ -77,15 +129,23 @@ def _layer(stored: _Stored, shape: Shape, number: int) -> Layer:
     return Layer(
         norm=stored.take(f"{at}.input_layernorm.weight", (shape.hidden,)).to(stored.kind),
         mix=stored.linear(
-            torch.cat((query * scale, key, value)), torch.cat((query_bias * scale, key_bias, value_bias))
+            torch.cat((query * scale, key, value)),
+            torch.cat((query_bias * scale, key_bias, value_bias)),
+            Piece(f"{attention}.q_proj", shape.hidden, wide, scale=scale),
+            Piece(f"{attention}.k_proj", shape.hidden, narrow),
+            Piece(f"{attention}.v_proj", shape.hidden, narrow),
         ),
-        out=stored.linear(out, out_bias),
+        out=stored.linear(out, out_bias, Piece(f"{attention}.o_proj", wide, shape.hidden)),
         second_norm=stored.take(f"{at}.post_attention_layernorm.weight", (shape.hidden,)).to(stored.kind),
         widen=stored.linear(
             torch.cat((pad(gate, (0, 0, 0, spare)), pad(up, (0, 0, 0, spare)))),
             torch.cat((pad(gate_bias, (0, spare)), pad(up_bias, (0, spare)))),
+            Piece(f"{feed}.gate_proj", shape.hidden, shape.intermediate, spare),
+            Piece(f"{feed}.up_proj", shape.hidden, shape.intermediate, spare),
         ),
-        narrow=stored.linear(pad(down, (0, spare)), down_bias),
+        narrow=stored.linear(
+            pad(down, (0, spare)), down_bias, Piece(f"{feed}.down_proj", shape.intermediate, shape.hidden)
+        ),
     )
 
 
