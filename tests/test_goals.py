@@ -16,9 +16,9 @@ from synthesis.dialogue import Dialogue, Turn
 from synthesis.errors import UserError
 from synthesis.task_oriented import ontology
 from synthesis.task_oriented.database import Database
+from synthesis.task_oriented.goals import corpus as goal_corpus
 from synthesis.task_oriented.goals.drawing import Drawing, from_database, perturbed, satisfied
 from synthesis.task_oriented.goals.goal import Goal, Wish, from_json
-from synthesis.task_oriented.goals.goal import corpus as goal_corpus
 from synthesis.task_oriented.goals.rides import places, ride, wired
 from synthesis.task_oriented.ontology import Ontology
 from synthesis.task_oriented.state import DONTCARE, SYSTEM, USER

@@ -120,18 +120,21 @@ async def test_prompts_read_in_pieces_write_the_same(dtype: str) -> None:
             assert await ask(served) == whole
 
 
+def _prefills(served: Served) -> int:
+    """Passes that have read prompts so far."""
+    return int(served.service.metrics.text().split('tgi_batch_inference_count{method="prefill"} ')[1].split()[0])
+
+
 async def test_running_sequences_step_while_a_long_prompt_is_read() -> None:
     async with serving("--max-batch-prefill-tokens", "8", "--prefix-cache-mb", "0") as served:
         running = asyncio.create_task(served.generate("a", max_new_tokens=60, do_sample=True, seed=1))
-        while served.service.permits == 128:
+        while _prefills(served) == 0:
             await asyncio.sleep(0.001)
         tokens = len(served.service.tokenizer.encode(CONVERSATION))
         long = await served.generate(CONVERSATION, max_new_tokens=1)
         short = await running
         assert long["details"]["generated_tokens"] == 1
-        text = served.service.metrics.text()
-    passes = int(text.split('tgi_batch_inference_count{method="prefill"} ')[1].split()[0])
-    assert passes == 1 + -(-tokens // 8)
+        assert _prefills(served) == 1 + -(-tokens // 8)
     assert short["details"]["generated_tokens"] == 60
 
 
