@@ -6,6 +6,7 @@ import copy
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -150,6 +151,24 @@ def test_weights_of_tasks_have_a_mean_of_one_over_covered_tokens() -> None:
     counted = sorted(weight for label, weight in row if label != IGNORED)
     # six tokens of weight 1 and two of weight 5: a mean of 2 before scaling
     assert counted == pytest.approx([0.5] * 6 + [2.5] * 2)
+
+
+def test_what_is_only_read_counts_with_a_weight_of_its_own() -> None:
+    asked = replace(encoded(8, "talk"), mask=[0, 0, 0, 0, 0, 0, 1, 1])
+    made = batches([asked, encoded(3, "talk")], [16], 16, 0, {}, read_weight=0.25)
+    row = [w for label, w in zip(made[0]["labels"][0], made[0]["weights"][0], strict=True) if label != IGNORED]
+    # two written tokens and two of the text, five read ones, the first of both following nothing: (4 + 5 / 4) / 9
+    mean = 5.25 / 9
+    assert sorted(row) == pytest.approx([0.25 / mean] * 5 + [1 / mean] * 4)
+
+
+def test_processes_that_take_a_step_together_have_rows_of_one_length() -> None:
+    examples = [encoded(size, "talk") for size in [3] * 22 + [12] * 9]
+    made = batches(examples, [4, 16], 16, 0, {}, processes=2)
+    pairs = [tuple(made[at : at + 2]["length"]) for at in range(0, len(made), 2)]
+    assert sorted(pairs[:-1]) == [(4, 4)] * 3 + [(16, 16)] * 4
+    assert pairs[-1] == (16,)
+    assert sum(len(row) for batch in made for row in batch["input_ids"]) == sum(len(one.ids) for one in examples)
 
 
 def test_packed_examples_do_not_see_each_other(tokenizer: Any) -> None:

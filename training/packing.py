@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -69,36 +70,40 @@ def batches(
     weights: Mapping[str, float],
     *,
     packed: bool = True,
+    read_weight: float = 0.0,
+    processes: int = 1,
 ) -> Dataset:
-    """Whole training steps of about `tokens` tokens: each holds rows of one of `lengths`, in random order.
+    """Batches of about `tokens` tokens: each holds rows of one of `lengths`, in random order.
 
     Short examples go into short rows, where attention costs less; not `packed`, each has a row to itself. `weights`:
     by task, how much a covered token counts, 1 for tasks not named; this times the example's own weight is scaled to
-    a mean of 1 over all covered tokens. Columns: length, and by row, without padding,
+    a mean of 1 over all covered tokens. `read_weight`, if not 0, covers what is only read too, at this weight. So many
+    `processes` as take a step together take batches that follow each other: those have rows of one length, or the
+    others would wait for the one with the longest. Columns: length, and by row, without padding,
     input_ids, labels, position_ids and weights.
     """
     from datasets import Dataset, Features, List, Value
 
     rng = Random(seed)
-    made: list[tuple[int, list[list[int]]]] = []
+    groups: list[list[tuple[int, list[list[int]]]]] = []
     lower = 0
-    counts = [(sum(example.mask), weights.get(example.task, 1.0) * example.weight) for example in examples]
-    mean = sum(count * weight for count, weight in counts) / max(1, sum(count for count, _ in counts))
+    counted = Weights(weights, read_weight).scaled(examples)
     for length in sorted(lengths):
         sizes = {at: len(one.ids) for at, one in enumerate(examples) if lower < len(one.ids) <= length}
         rows = pack(sizes, length, rng) if packed else [[at] for at in sizes]
         rng.shuffle(rows)
         size = max(1, tokens // length)
-        made += [(length, rows[at : at + size]) for at in range(0, len(rows), size)]
+        taken = [(length, rows[at : at + size]) for at in range(0, len(rows), size)]
+        groups += [taken[at : at + processes] for at in range(0, len(taken), processes)]
         lower = length
-    rng.shuffle(made)
+    rng.shuffle(groups)
+    groups.sort(key=len, reverse=True)  # whole ones first: after an incomplete one no step would have one length
+    made = [batch for group in groups for batch in group]
 
     def assembled(chosen: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """The tokens of some batches, put together when they are wanted: all at once they would take gigabytes."""
         pairs = zip(chosen["length"], chosen["rows"], strict=True)
-        batch = [
-            _batch([[examples[at] for at in row] for row in rows], length, weights, mean) for length, rows in pairs
-        ]
+        batch = [_batch([[examples[at] for at in row] for row in rows], length, counted) for length, rows in pairs]
         return {name: [one[name] for one in batch] for name in ("length", *FIELDS)}
 
     columns = {"length": Value("int32"), "rows": List(List(Value("int32")))}
@@ -106,19 +111,47 @@ def batches(
     return Dataset.from_dict(plan, features=Features(columns)).with_transform(assembled)
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each token counts: `tasks`: by task where the loss covers it; `read`: where it does not, 0 for not.
+
+    `mean`: what all are divided by.
+    """
+
+    tasks: Mapping[str, float]
+    read: float
+    mean: float = 1.0
+
+    def scaled(self, examples: Sequence[Encoded]) -> Weights:
+        """The same with a mean of 1 over all tokens of the examples that count."""
+        sums = [(sum(e.mask), self._written(e), self.read and len(e.ids) - 1 - sum(e.mask)) for e in examples]
+        total = sum(written * weight + self.read * read for written, weight, read in sums)
+        return replace(self, mean=total / max(1, sum(written + read for written, _, read in sums)))
+
+    def _written(self, example: Encoded) -> float:
+        return self.tasks.get(example.task, 1.0) * example.weight
+
+    def labels(self, example: Encoded) -> list[int]:
+        """Token ids, IGNORED where they do not count; the first of an example follows nothing of its own."""
+        counts = [bool(on or (self.read and at)) for at, on in enumerate(example.mask)]
+        return [one if on else IGNORED for one, on in zip(example.ids, counts, strict=True)]
+
+    def by_token(self, example: Encoded) -> list[float]:
+        """A weight for each token."""
+        written, read = self._written(example) / self.mean, self.read / self.mean
+        return [written if on else read for on in example.mask] if self.read else [written] * len(example.mask)
+
+
 FIELDS = ("input_ids", "labels", "position_ids", "weights")
 
 
-def _batch(
-    rows: Sequence[Sequence[Encoded]], length: int, weights: Mapping[str, float], mean: float
-) -> dict[str, Any]:
-    labels = [[one if on else IGNORED for e in row for one, on in zip(e.ids, e.mask, strict=True)] for row in rows]
+def _batch(rows: Sequence[Sequence[Encoded]], length: int, counted: Weights) -> dict[str, Any]:
     return {
         "length": length,
         "input_ids": [[one for e in row for one in e.ids] for row in rows],
-        "labels": labels,
+        "labels": [[one for e in row for one in counted.labels(e)] for row in rows],
         "position_ids": [[at for e in row for at in range(len(e.ids))] for row in rows],
-        "weights": [[weights.get(e.task, 1.0) * e.weight / mean for e in row for _ in e.ids] for row in rows],
+        "weights": [[one for e in row for one in counted.by_token(e)] for row in rows],
     }
 
 

@@ -83,6 +83,10 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
     weights: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "Weight of a covered token by task; 1 for tasks not named."}
     )
+    read_weight: float = field(
+        default=0.0,
+        metadata={"help": "Weight of a token that is only read, as a prompt's; 0: the loss leaves it out."},
+    )
     weights_from: int = field(default=0, metadata={"help": "First step with weights; before, all tokens count alike."})
     stop_at: int = field(
         default=0,
@@ -105,6 +109,8 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
         keep_best(self)
         check_reporters(self)
         super().__post_init__()
+        if self.world_size > 1:
+            self.train_sampling_strategy = "sequential"  # batches that belong together stay so; their order is drawn
 
 
 def load_tokenizer(name: str, chat_template: str | None) -> Any:
@@ -218,7 +224,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     watched = held_out[: args.eval_examples or None]
     args.pack = may_pack(model, args)
     shape = (args.row_lengths, args.step_tokens, args.seed)
-    steps = batches(train, *shape, args.weights, packed=args.pack)
+    together = {"read_weight": args.read_weight, "processes": args.world_size}
+    steps = batches(train, *shape, args.weights, packed=args.pack, **together)
     if args.process_index == 0:
         print(report)
         print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
