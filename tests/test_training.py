@@ -15,6 +15,7 @@ import pytest
 
 from synthesis.errors import BuildError, ParleyError, UserError
 from synthesis.reading import transcript
+from training import attention
 from training.command import told
 from training.data import IGNORED, Encoded, mask_report
 from training.embedded import persona_chat as tasks
@@ -23,7 +24,7 @@ from training.embedded.talks import Talk, introduced, talks, window
 from training.embedded.talks import told as as_told
 from training.examples import encode, read
 from training.models import Shape, new_model, train_tokenizer
-from training.packing import batches, collate, pack
+from training.packing import batches, collate, keeps_apart, pack
 from training.rows import rows
 
 NAMES = ["Mina", "Jonas", "Petra", "Abel", "Ruth", "Noor"]
@@ -181,6 +182,32 @@ def test_packed_examples_do_not_see_each_other(tokenizer: Any) -> None:
         alone = model(second, use_cache=False).logits
         packed = model(torch.cat([first, second], 1), position_ids=positions, use_cache=False).logits[:, 9:]
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_attention_by_products_is_that_of_torch_and_is_not_saved(tokenizer: Any, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoConfig
+
+    torch.manual_seed(0)
+    model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 2, 48, 128), 0)
+    ids = torch.randint(7, 290, (2, 24))
+    packed = {"input_ids": ids, "position_ids": torch.cat([torch.arange(9), torch.arange(15)]).repeat(2, 1)}
+
+    def answer(given: dict[str, Any]) -> tuple[Any, list[Any]]:
+        model.zero_grad()
+        logits = model(**given, use_cache=False).logits
+        logits.logsumexp(-1).sum().backward()
+        return logits.detach(), [one.grad.clone() for one in model.parameters()]
+
+    before = [answer(packed), answer({"input_ids": ids})]
+    assert attention.fits(model)
+    attention.use(model)
+    assert keeps_apart(model)
+    for (logits, slopes), (wanted, known) in zip([answer(packed), answer({"input_ids": ids})], before, strict=True):
+        torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(slopes, known, atol=1e-4, rtol=1e-3)
+    model.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path)._attn_implementation in (None, "sdpa")
 
 
 # Optimizer

@@ -23,7 +23,7 @@ from trl import ModelConfig, SFTConfig, get_peft_config
 
 from synthesis.errors import UserError
 from synthesis.storage import read_text, write_json
-from training import tokens
+from training import attention, tokens
 from training.clock import Clock, Session
 from training.command import told
 from training.data import Encoded, fitting, mask_report
@@ -213,6 +213,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Model and tokenizer; the latter has the chat template, so that trl need not set it
     model = load_model(model_args)
+    if args.use_cpu and args.bf16 and model_args.attn_implementation is None and attention.fits(model):
+        attention.use(model)
     tokenizer = load_tokenizer(model_args.model_name_or_path, args.chat_template_path)
     args.chat_template_path = None
 
