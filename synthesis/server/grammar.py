@@ -1,7 +1,7 @@
 """Output held to a JSON schema or a regular expression by llguidance masks.
 
-Two things follow TGI rather than the letter of JSON Schema: an object has the properties that are listed and no
-others, and there is no free white space (a small model would pad with it until its budget ends).
+Three things follow TGI rather than the letter of JSON Schema: what lists properties is an object, it has those
+properties and no others, and there is no free white space (a small model would pad with it until its budget ends).
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ LISTED = ("anyOf", "oneOf", "prefixItems")  # keywords whose value is a list of 
 
 
 def closed(schema: Any) -> Any:
-    """The schema with every object closed that lists its properties and says nothing about others."""
+    """The schema with every object closed that lists its properties and says nothing about others.
+
+    A schema with properties and no type is that of an object; to the letter, it would allow texts and numbers as well.
+    """
     if not isinstance(schema, dict):
         return schema
     done = dict(schema)
@@ -42,6 +45,8 @@ def closed(schema: Any) -> Any:
             done[key] = [closed(value) for value in done[key]]
     if "items" in done:
         done["items"] = closed(done["items"])
+    if "properties" in done and not any(key in done for key in ("type", "const", "enum")):
+        done["type"] = "object"
     told = ("additionalProperties", "patternProperties", "unevaluatedProperties", "allOf", "$ref")
     if "properties" in done and not any(key in done for key in told):
         done["additionalProperties"] = False

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -82,7 +83,9 @@ class Service:
         self.nature, self.limits = nature, limits
         self.tokenizer, self.template, self.scheduler, self.metrics = tokenizer, template, scheduler, metrics
         self._grammars = Grammars(tokenizer)
-        self._compiling = asyncio.Lock()
+        self._compiler = ThreadPoolExecutor(
+            1, "grammars"
+        )  # a thread goes on when the client that it works for is gone
         self._permits = limits.max_concurrent_requests
         self.leaving = False
         self._quiet = asyncio.Event()
@@ -148,8 +151,8 @@ class Service:
         budget = check_budget(given, len(ids), self.limits)
         guide: Guide | None = None
         if given.grammar is not None:
-            async with self._compiling:
-                guide = await asyncio.to_thread(self._grammars.guide, given.grammar)
+            compiled = asyncio.get_running_loop().run_in_executor
+            guide = await compiled(self._compiler, self._grammars.guide, given.grammar)
         return Order(
             prompt=tuple(ids),
             budget=budget,
