@@ -16,7 +16,7 @@ from functools import partial
 
 from synthesis.server.grammar import Grammars, Guide
 from synthesis.server.metrics import Metrics
-from synthesis.server.protocol import GenerateRequest, Refused, Result, Step, invalid
+from synthesis.server.protocol import GenerateRequest, Grammar, Refused, Result, Step, invalid
 from synthesis.server.scheduler import Scheduler
 from synthesis.server.sequence import Generation, News, Order
 from synthesis.server.template import ChatTemplate
@@ -149,10 +149,7 @@ class Service:
         if not ids:
             raise invalid("`inputs` cannot be empty")
         budget = check_budget(given, len(ids), self.limits)
-        guide: Guide | None = None
-        if given.grammar is not None:
-            compiled = asyncio.get_running_loop().run_in_executor
-            guide = await compiled(self._compiler, self._grammars.guide, given.grammar)
+        guide = None if given.grammar is None else await self._guide(given.grammar)
         return Order(
             prompt=tuple(ids),
             budget=budget,
@@ -164,6 +161,12 @@ class Service:
             stream=request.stream,
             adapter=self.adapter(given.adapter_id),
         )
+
+    async def _guide(self, grammar: Grammar) -> Guide | None:
+        """The grammar's guide; new grammars wait for each other, known ones for none of them."""
+        text = await asyncio.to_thread(self._grammars.source, grammar)
+        compiled = partial(self._grammars.compile, text, grammar.kind)
+        return self._grammars.guide(text) or await asyncio.get_running_loop().run_in_executor(self._compiler, compiled)
 
     def adapter(self, name: str | None) -> int:
         """The number of an adapter; of a name that is none, the base's, as TGI has it."""
