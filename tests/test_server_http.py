@@ -378,6 +378,19 @@ async def test_a_stopped_scheduler_is_unhealthy_and_refuses(served: Served) -> N
         assert (answer.status, await answer.json()) == (503, {"error": "unhealthy", "error_type": "healthcheck"})
 
 
+async def test_a_body_that_comes_after_the_order_to_end_is_too_late(served: Served) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"inputs": '
+        await asyncio.sleep(0.1)
+        served.service.leaving = True
+        yield b'"a"}'
+
+    async with served.session.post(
+        served.url + "/generate", data=body(), headers={"Content-Type": "application/json"}
+    ) as answer:
+        assert (answer.status, (await answer.json())["error"]) == (503, "unhealthy")
+
+
 async def test_other_routes_and_methods(served: Served) -> None:
     async with served.session.get(served.url + "/nothing") as answer:
         assert answer.status == 404

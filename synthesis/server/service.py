@@ -94,6 +94,8 @@ class Service:
     @contextlib.asynccontextmanager
     async def run(self, requests: Sequence[GenerateRequest]) -> AsyncIterator[Run]:
         """Start requests, one permit each; whatever still runs at the end of the block is cancelled."""
+        if self.leaving:  # told to end while the body was still on its way
+            raise Refused("healthcheck", "unhealthy")
         generations: list[Generation] = []
         self.metrics.count("tgi_request_count")
         began = time.monotonic()
