@@ -116,6 +116,16 @@ async def test_a_second_signal_ends_at_once() -> None:
     assert await asyncio.wait_for(server.wait(), 20) == 0
 
 
+async def test_signals_while_it_ends_change_nothing() -> None:
+    server = await start("--model", str(tiny_folder()), "--port", "0")
+    await ready(server)
+    async with asyncio.timeout(20):
+        while server.returncode is None:
+            server.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.02)
+    assert server.returncode == 0
+
+
 async def test_launch_serves_and_stops(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "server.log"
     async with (

@@ -161,6 +161,9 @@ async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
         await asyncio.to_thread(service.scheduler.stop)
         await meter.cleanup()
         await runner.cleanup()
+        for number in (signal.SIGTERM, signal.SIGINT):  # what is ending already must not die of being told again
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _metered(meter: AppRunner, given: argparse.Namespace) -> None:
