@@ -238,7 +238,12 @@ def test_folders_that_hold_no_adapter(tmp_path: Path) -> None:
 def test_the_flag_as_tgi_spells_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert parse("") == {}
     assert parse("org/a, b=/x/y ,c=org/d@v1") == {"org/a": "org/a", "b": "/x/y", "c": "org/d@v1"}
-    for wrong, message in [("=x", "write NAME=FOLDER"), ("a=", "write NAME=FOLDER"), ("a=x,a=y", "names 'a' twice")]:
+    for wrong, message in [
+        ("=x", "write NAME=FOLDER"),
+        ("a=", "write NAME=FOLDER"),
+        ("a=x,a=y", "names 'a' twice"),
+        ("tgi=x", "by which clients ask for the model itself"),
+    ]:
         assert main(["--model", str(tiny_folder()), "--port", "0", "--lora-adapters", wrong]) == 2
         assert message in capsys.readouterr().err
 

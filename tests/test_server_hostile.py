@@ -6,12 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from synthesis.server.body import BadBody, parse
-from tests.serving import Served, serving
+from synthesis.server.text import Tokenizer
+from tests.serving import Served, serving, tiny_folder
 
 NEIGHBOUR: dict[str, Any] = {"inputs": "My dog", "seed": 4, "do_sample": True, "max_new_tokens": 200}
 LONG = {"max_new_tokens": 40, "do_sample": True}
@@ -97,6 +99,36 @@ async def test_broken_encodings_and_long_texts_are_answered(served: Served) -> N
     status, tokens = await served.post("/tokenize", {"inputs": "word " * 50_000})
     assert (status, len(tokens) > 50_000) == (200, True)
     assert (await served.generate("a", max_new_tokens=1))["details"]["generated_tokens"] == 1
+
+
+async def test_a_client_that_leaves_while_its_grammar_is_tried_takes_none_along(served: Served) -> None:
+    exploding = schema({"properties": {"a": EXPLODING}})
+    assert (await served.post("/generate", regex("[ab]{2}")))[0] == 200
+    gone = asyncio.create_task(served.post("/generate", exploding))
+    await asyncio.sleep(0.5)
+    gone.cancel()
+    while served.service.permits < 128:
+        await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(served.post("/generate", regex("[ab]{3}")))
+    assert (await served.post("/generate", regex("[ab]{2}")))[0] == 200  # a known grammar waits for no new one
+    assert not waiting.done()
+    assert (await waiting)[0] == 200
+    async with asyncio.timeout(2):  # what exploded once is not tried again
+        told = await asyncio.gather(*(served.post("/generate", exploding) for _ in range(9)))
+    assert all(status == 422 and "it is too complex" in body["error"] for status, body in told)
+    assert (await served.post("/generate", regex("(")))[0] == 422
+
+
+def test_a_long_text_holds_up_no_thread() -> None:
+    tokenizer = Tokenizer(tiny_folder(), 384)
+    ticks = 0
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(tokenizer.encode, "ab" * 200_000)
+        while not done.done():
+            time.sleep(0.001)
+            ticks += 1
+    assert len(done.result()) >= 100_000
+    assert ticks >= 10
 
 
 def test_a_body_is_refused_in_linear_time() -> None:

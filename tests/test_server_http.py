@@ -155,6 +155,14 @@ async def test_a_schema_is_kept(served: Served, seed: int) -> None:
     assert 0 <= person["age"] <= 99
 
 
+async def test_what_lists_properties_is_an_object_whether_it_says_so_or_not(served: Served) -> None:
+    inner = {"properties": {"on": {"type": "boolean"}}, "required": ["on"]}
+    schema = {"properties": {"lamps": {"type": "array", "items": inner, "minItems": 1, "maxItems": 2}}}
+    schema["required"] = ["lamps"]  # type: ignore[assignment]
+    answer = await served.generate("a", grammar={"type": "json", "value": schema}, max_new_tokens=100)
+    assert {type(lamp["on"]) for lamp in json.loads(answer["generated_text"])["lamps"]} == {bool}
+
+
 async def test_grammars_in_one_batch_do_not_disturb_one_another(served: Served) -> None:
     def ask(pattern: str, seed: int) -> Any:
         return served.generate(
@@ -256,6 +264,18 @@ async def test_a_key_guards_posts() -> None:
             assert answer.status == 200
 
 
+async def test_a_key_of_any_bytes_is_right_or_wrong() -> None:
+    async with serving(key="Schlüssel") as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        for sent, status in (("bearer schlüssel".encode(), b"415"), (b"Bearer \xff\xfe", b"401")):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST /generate HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nAuthorization: " + sent)
+            writer.write(b"\r\n\r\n")
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_chat_and_its_stream(served: Served) -> None:
     asked = {
         "messages": [{"role": "user", "content": "Do you cook?"}],
@@ -318,8 +338,13 @@ async def test_sagemaker_and_vertex(served: Served) -> None:
     _, plain = await served.post("/invocations", {"prompt": "a", "max_tokens": 1})
     assert plain["object"] == "text_completion"
     instance = {"inputs": "a", "parameters": {"max_new_tokens": 2}}
+    _, alone = await served.post("/generate", instance)
     _, body = await served.post("/vertex", {"instances": [instance, instance]})
-    assert len(body["predictions"]) == 2
+    assert body["predictions"] == [alone["generated_text"]] * 2
+    status, body = await served.post("/vertex", {"instances": [instance, {"inputs": ""}, instance]})
+    assert (status, body["error"]) == (422, "Input validation error: `inputs` cannot be empty")
+    assert "missing field `instances`" in (await served.post("/vertex", {}))[1]
+    assert served.service.permits == 128
 
 
 async def test_tokenize_gives_places(served: Served) -> None:
@@ -351,6 +376,19 @@ async def test_a_stopped_scheduler_is_unhealthy_and_refuses(served: Served) -> N
     )
     async with served.session.get(served.url + "/health") as answer:
         assert (answer.status, await answer.json()) == (503, {"error": "unhealthy", "error_type": "healthcheck"})
+
+
+async def test_a_body_that_comes_after_the_order_to_end_is_too_late(served: Served) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"inputs": '
+        await asyncio.sleep(0.1)
+        served.service.leaving = True
+        yield b'"a"}'
+
+    async with served.session.post(
+        served.url + "/generate", data=body(), headers={"Content-Type": "application/json"}
+    ) as answer:
+        assert (answer.status, (await answer.json())["error"]) == (503, "unhealthy")
 
 
 async def test_other_routes_and_methods(served: Served) -> None:

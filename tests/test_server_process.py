@@ -63,9 +63,32 @@ async def test_a_signal_lets_running_requests_finish() -> None:
             await session.get(url + "/health")
 
 
-async def _told(session: aiohttp.ClientSession, url: str, body: Any) -> tuple[int, Any]:
-    async with session.post(url, json={**body, "parameters": {"max_new_tokens": 1}}) as answer:
+async def test_a_signal_lets_every_instance_of_a_request_finish() -> None:
+    server = await start("--model", str(tiny_folder()), "--port", "0")
+    url = await ready(server)
+    held = {"inputs": "a", "parameters": {"max_new_tokens": 200, "grammar": {"type": "regex", "value": "[ab]{150}"}}}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        asked = asyncio.create_task(_posted(session, url + "/vertex", {"instances": [held] * 3}))
+        while "tgi_batch_current_size 0\n" in await _text(session, url + "/metrics"):
+            await asyncio.sleep(0.005)
+        server.send_signal(signal.SIGTERM)
+        status, answer = await asked
+    assert (status, [len(one) for one in answer["predictions"]]) == (200, [150] * 3)
+    assert await asyncio.wait_for(server.wait(), 20) == 0
+
+
+async def _text(session: aiohttp.ClientSession, url: str) -> str:
+    async with session.get(url) as answer:
+        return await answer.text()
+
+
+async def _posted(session: aiohttp.ClientSession, url: str, body: Any) -> tuple[int, Any]:
+    async with session.post(url, json=body) as answer:
         return answer.status, await answer.json()
+
+
+async def _told(session: aiohttp.ClientSession, url: str, body: Any) -> tuple[int, Any]:
+    return await _posted(session, url, {**body, "parameters": {"max_new_tokens": 1}})
 
 
 async def test_a_second_signal_ends_at_once() -> None:
@@ -91,6 +114,16 @@ async def test_a_second_signal_ends_at_once() -> None:
             events = (await answer.text()).split("\n\n")
         assert '"error_type":"incomplete_generation"' in events[-2]
     assert await asyncio.wait_for(server.wait(), 20) == 0
+
+
+async def test_signals_while_it_ends_change_nothing() -> None:
+    server = await start("--model", str(tiny_folder()), "--port", "0")
+    await ready(server)
+    async with asyncio.timeout(20):
+        while server.returncode is None:
+            server.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.02)
+    assert server.returncode == 0
 
 
 async def test_launch_serves_and_stops(tmp_path: Path) -> None:
@@ -160,6 +193,8 @@ def test_user_mistakes_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture
             (["--model", str(tiny_folder()), "--port", "0", "--max-total-tokens", "9999"], "the model's context"),
             (["--model", str(tiny_folder()), "--port", "0", "--max-input-tokens", "512"], "must be less than"),
             (["--model", str(tiny_folder()), "--threads", "0"], "--threads must be at least 1"),
+            (["--model", str(tiny_folder()), "--max-stop-sequences", "-1"], "--max-stop-sequences must be at least 0"),
+            (["--model", str(tiny_folder()), "--max-top-n-tokens", "-1"], "--max-top-n-tokens must be at least 0"),
         ]:
             assert main(flags) == 2
             told = capsys.readouterr().err

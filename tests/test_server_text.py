@@ -73,6 +73,30 @@ def test_the_template_agrees_with_transformers() -> None:
     )
 
 
+PLAIN = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("source", "begun", "prompt"),
+    [
+        (PLAIN, "e", "[user]hi<|end|>[assistant]e"),  # also a letter of the end mark
+        (PLAIN, "<|end|>", "[user]hi<|end|>[assistant]<|end|>"),
+        (PLAIN, " Well, ", "[user]hi<|end|>[assistant] Well, "),
+        (PLAIN.replace("m.content", "m.content | trim"), " Well,\n", "[user]hi<|end|>[assistant]Well,"),
+    ],
+)
+def test_a_message_is_continued_where_it_ends(tmp_path: Path, source: str, begun: str, prompt: str) -> None:
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": begun}]
+    assert template(tmp_path, source).render(messages) == prompt
+
+
+def test_a_message_that_does_not_appear_cannot_be_continued(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="cannot be continued"):
+        template(tmp_path, "{{ messages[0].content }}").render(
+            [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hi"}]
+        )
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "words"),
     [

@@ -104,6 +104,10 @@ async def test_no_tool_is_wanted(served: Served) -> None:
             "the arguments of f are no JSON schema",
         ),
         (
+            {"tools": [{"type": "function", "function": {"name": "f", "arguments": {"properties": {"_name": {}}}}}]},
+            "an argument of f is called _name",
+        ),
+        (
             {
                 "tools": [
                     {"type": "function", "function": {"name": name, "arguments": {"$defs": {"a": {"const": name}}}}}

@@ -1,4 +1,4 @@
-"""The embedded text-generation server: TGI's protocol over a small model on the CPU.
+"""The embedded text-generation server: TGI's protocol over any causal model, on the CPU or one GPU.
 
     python -m synthesis.server --model DIR
 

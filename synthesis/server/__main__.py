@@ -94,8 +94,9 @@ def _check(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    if given.prefix_cache_mb < 0:
-        raise UserError(f"--prefix-cache-mb must be at least 0, got {given.prefix_cache_mb}")
+    for name in ("prefix_cache_mb", "max_stop_sequences", "max_top_n_tokens"):
+        if getattr(given, name) < 0:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(given, name)}")
     for name, port in (("port", given.port), ("prometheus-port", given.prometheus_port or 0)):
         if not 0 <= port < 65536:
             raise UserError(f"--{name} must be between 0 and 65535, got {port}")
@@ -160,6 +161,9 @@ async def _serve(given: argparse.Namespace, listener: socket.socket) -> None:
         await asyncio.to_thread(service.scheduler.stop)
         await meter.cleanup()
         await runner.cleanup()
+        for number in (signal.SIGTERM, signal.SIGINT):  # what is ending already must not die of being told again
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def _metered(meter: AppRunner, given: argparse.Namespace) -> None:

@@ -179,6 +179,10 @@ def parse(text: str) -> dict[str, str]:
         source = source if equals else one
         if not name or not source:
             raise UserError(f"--lora-adapters has {one!r}: write NAME=FOLDER, or an id of the Hub, comma between")
+        if name == "tgi":
+            raise UserError(
+                "--lora-adapters names 'tgi', by which clients ask for the model itself: choose another name"
+            )
         if name in found:
             raise UserError(f"--lora-adapters names {name!r} twice: every adapter needs a name of its own")
         found[name] = source

@@ -84,8 +84,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
     key = request.app[KEY]
     if key and request.method == "POST" and request.path not in OPEN:
-        sent = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(sent.lower().encode(), f"Bearer {key}".lower().encode()):
+        sent, wanted = request.headers.get("Authorization", ""), f"Bearer {key}"
+        known = (one.lower().encode("utf-8", "surrogateescape") for one in (sent, wanted))
+        if not hmac.compare_digest(*known):
             return web.Response(status=401)
     return await handler(request)
 

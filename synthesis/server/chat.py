@@ -10,7 +10,7 @@ from aiohttp import web
 
 from synthesis.server.body import Fields, NotDeserializable
 from synthesis.server.choices import answer_choices
-from synthesis.server.native import SERVICE, read_body, reply, spans
+from synthesis.server.native import SERVICE, read_body, spans, written
 from synthesis.server.protocol import (
     GenerateRequest,
     Grammar,
@@ -21,6 +21,7 @@ from synthesis.server.protocol import (
     invalid,
     read_grammar,
 )
+from synthesis.server.stream import dumps
 from synthesis.server.tools import Telling, Tools, read_tools, told, tool_error
 
 ENDS = {"eos_token": "stop"}  # TGI leaves "length" and "stop_sequence" as they are
@@ -130,7 +131,7 @@ async def chat_tokenize(request: web.Request) -> web.StreamResponse:
     """POST /chat_tokenize."""
     text = prompt_of(request, await read_body(request, read_chat))
     tokens = await spans(request.app[SERVICE], text, specials=False)
-    return reply({"tokenize_response": tokens, "templated_text": text})
+    return written(f'{{"tokenize_response":{tokens},"templated_text":{dumps(text)}}}')
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:

@@ -108,7 +108,9 @@ def _requests(limits: Limits) -> Schema:
         },
         "Parameters": _parameters(limits),
         "GenerateRequest": _object(("inputs",), generate, inputs=inputs),
-        "VertexRequest": _object(("instances",), instances=_list(ref("GenerateRequest"), maxItems=4)),
+        "VertexRequest": _object(
+            ("instances",), instances=_list(ref("GenerateRequest"), maxItems=limits.max_concurrent_requests)
+        ),
         "Message": _object(("role", "content"), {"name": STRING}, role=STRING, content={"oneOf": [STRING, listed]}),
         "Tool": _object(("type", "function"), type=STRING, function=function),
         "ChatRequest": _object(

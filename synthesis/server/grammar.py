@@ -1,12 +1,13 @@
 """Output held to a JSON schema or a regular expression by llguidance masks.
 
-Two things follow TGI rather than the letter of JSON Schema: an object has the properties that are listed and no
-others, and there is no free white space (a small model would pad with it until its budget ends).
+Three things follow TGI rather than the letter of JSON Schema: what lists properties is an object, it has those
+properties and no others, and there is no free white space (a small model would pad with it until its budget ends).
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,10 @@ LISTED = ("anyOf", "oneOf", "prefixItems")  # keywords whose value is a list of 
 
 
 def closed(schema: Any) -> Any:
-    """The schema with every object closed that lists its properties and says nothing about others."""
+    """The schema with every object closed that lists its properties and says nothing about others.
+
+    A schema with properties and no type is that of an object; to the letter, it would allow texts and numbers as well.
+    """
     if not isinstance(schema, dict):
         return schema
     done = dict(schema)
@@ -42,6 +46,8 @@ def closed(schema: Any) -> Any:
             done[key] = [closed(value) for value in done[key]]
     if "items" in done:
         done["items"] = closed(done["items"])
+    if "properties" in done and not any(key in done for key in ("type", "const", "enum")):
+        done["type"] = "object"
     told = ("additionalProperties", "patternProperties", "unevaluatedProperties", "allOf", "$ref")
     if "properties" in done and not any(key in done for key in told):
         done["additionalProperties"] = False
@@ -93,27 +99,49 @@ class Guide:
 
 
 class Grammars:
-    """Compiles grammars for one tokenizer and keeps the last 32."""
+    """Compiles grammars for one tokenizer and keeps what became of the last 32, bad ones too."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._text = tokenizer
         self._tokenizer: LLTokenizer | None = None
         self._rehearsal: Rehearsal
-        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, LLMatcher | str] = OrderedDict()
 
-    def guide(self, grammar: Grammar) -> Guide:
-        """A fresh guide; raises Refused when the grammar does not compile. Call it from one thread at a time."""
+    def source(self, grammar: Grammar) -> str:
+        """The grammar as text, by which it is kept; raises Refused for what is no grammar."""
         if not self._text.eos:
             raise invalid("grammar is not supported")
-        text = source(grammar)
-        matcher = self._kept.pop(text, None) or self._compile(text, grammar.kind)
-        self._kept[text] = matcher
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        width = (self._text.vocabulary + 31) // 32
-        return Guide(matcher.deep_copy(), np.zeros((1, width), dtype=np.int32))
+        return source(grammar)
 
-    def _compile(self, text: str, kind: str) -> LLMatcher:
+    def guide(self, text: str) -> Guide | None:
+        """A fresh guide, None for a grammar that is not kept; raises Refused when it is known not to compile."""
+        with self._lock:
+            found = self._kept.get(text)
+            if found is None:
+                return None
+            self._kept.move_to_end(text)
+        if isinstance(found, str):
+            raise invalid(found)
+        width = (self._text.vocabulary + 31) // 32
+        return Guide(found.deep_copy(), np.zeros((1, width), dtype=np.int32))
+
+    def compile(self, text: str, kind: str) -> Guide:
+        """A fresh guide of a grammar that may be new. Call it from one thread alone: it may take seconds."""
+        with self._lock:
+            known = text in self._kept
+        if not known:
+            found = self._compiled(text, kind)
+            with self._lock:
+                self._kept[text] = found
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        guide = self.guide(text)
+        assert guide is not None  # the newest is not the one to go
+        return guide
+
+    def _compiled(self, text: str, kind: str) -> LLMatcher | str:
+        """The grammar compiled, or why it cannot be."""
         ends = sorted(self._text.eos)
         if self._tokenizer is None:
             self._tokenizer = tokenizer_of(self._text.serialized(), self._text.vocabulary, ends)
@@ -121,7 +149,7 @@ class Grammars:
         what = "grammar is not valid" if kind == "regex" else "cannot compile regex from schema"
         reason = self._rehearsal.error(text)
         if reason is None:
-            raise invalid(f"{what}: it is too complex: it took more than {PATIENCE} seconds, or too much memory")
+            return f"{what}: it is too complex: it took more than {PATIENCE} seconds, or too much memory"
         if reason:
-            raise invalid(f"{what}: {reason.strip().splitlines()[0][:SHOWN]}")
+            return f"{what}: {reason.strip().splitlines()[0][:SHOWN]}"
         return matcher_of(self._tokenizer, text)

@@ -15,6 +15,7 @@ from synthesis.server.body import BadBody, Fields, NotDeserializable, check_medi
 from synthesis.server.protocol import GenerateRequest, Refused, Result, Step, read_generate
 from synthesis.server.service import LONG_TEXT, Service
 from synthesis.server.stream import Events, dumps
+from synthesis.server.text import Tokenizer
 
 Read = TypeVar("Read")
 SERVICE = web.AppKey("service", Service)
@@ -38,7 +39,12 @@ async def read_body(request: web.Request, reader: Callable[[Any], Read]) -> Read
 
 def reply(value: Any, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(text=dumps(value), content_type="application/json", headers=headers)
+    return written(dumps(value), headers)
+
+
+def written(text: str, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer that is text already."""
+    return web.Response(text=text, content_type="application/json", headers=headers)
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
@@ -139,28 +145,40 @@ async def compatible_answer(request: web.Request, wanted: GenerateRequest) -> we
     return await streamed(request, wanted) if wanted.stream else await whole(request, wanted, listed=True)
 
 
-async def spans(service: Service, text: str, *, specials: bool) -> list[dict[str, Any]]:
-    """A TokenizeResponse: every token with its place in the text, in characters."""
-    find = partial(service.tokenizer.spans, text, specials=specials)
-    found = await asyncio.to_thread(find) if len(text) > LONG_TEXT else find()
-    return [{"id": number, "text": text[start:stop], "start": start, "stop": stop} for number, start, stop in found]
+async def spans(service: Service, text: str, *, specials: bool) -> str:
+    """A TokenizeResponse as JSON: every token with its place in the text, in characters."""
+    write = partial(_spans, service.tokenizer, text, specials)
+    return await asyncio.to_thread(write) if len(text) > LONG_TEXT else write()
+
+
+def _spans(tokenizer: Tokenizer, text: str, specials: bool) -> str:
+    """Written token by token: all at once, a million of them would hold up every other thread for seconds."""
+    found = tokenizer.spans(text, specials=specials)
+    told = (dumps({"id": one, "text": text[start:stop], "start": start, "stop": stop}) for one, start, stop in found)
+    return f"[{','.join(told)}]"
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
     """POST /tokenize."""
     wanted = await read_body(request, read_generate)
-    return reply(await spans(request.app[SERVICE], wanted.inputs, specials=True))
+    return written(await spans(request.app[SERVICE], wanted.inputs, specials=True))
 
 
 def read_vertex(value: Any) -> list[GenerateRequest]:
-    """Vertex AI's envelope around several requests."""
-    return [read_generate(one) for one in Fields(value).items("instances")]
+    """Vertex AI's envelope around several requests, none of them streamed."""
+    fields = Fields(value)
+    if fields.raw("instances") is None:
+        raise NotDeserializable("missing field `instances`")
+    return [replace(read_generate(one), stream=False) for one in fields.items("instances")]
 
 
 async def vertex(request: web.Request) -> web.StreamResponse:
-    """POST /vertex: the instances one after the other, answered by their texts."""
-    texts: list[str] = []
-    for wanted in await read_body(request, read_vertex):
-        result, _ = await request.app[SERVICE].answer(wanted)
-        texts.append(full_text(result, wanted))
+    """POST /vertex: the instances side by side, answered by their texts; one that fails fails all."""
+    wanted, answer = await read_body(request, read_vertex), request.app[SERVICE].answer
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(one)) for one in wanted]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    texts = [full_text(task.result()[0], one) for task, one in zip(tasks, wanted, strict=True)]
     return reply({"predictions": texts})

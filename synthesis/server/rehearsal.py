@@ -4,7 +4,8 @@
 
 Some grammars of a few hundred bytes compile for hours or fill the memory, and a thread that does so cannot be stopped.
 The process reads lines of JSON: first the tokenizer, then grammars, each answered by its error, empty when it has
-none. An alarm ends it when a grammar takes too long, a limit when it takes too much memory.
+none. A timer ends it when a grammar takes too long, a limit when it takes too much memory; the timer counts what the
+process computes, so that what is refused does not depend on how busy the machine is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-PATIENCE = 3  # seconds for one grammar, most of which take milliseconds; choice
+PATIENCE = 3  # seconds of a core for one grammar, most of which take milliseconds; choice
 MEMORY = 2 << 30  # bytes of address space; choice
 STEPS = 4  # tokens that are written on trial; choice
 STEP_FUEL = 50_000  # work of one step's mask, about 4 ms, since all running sequences wait for it; choice
@@ -99,7 +100,7 @@ def main() -> None:
     tokenizer = tokenizer_of(serialized, vocabulary, ends)
     bits = np.zeros((1, (vocabulary + 31) // 32), dtype=np.int32)
     for line in sys.stdin:
-        signal.alarm(PATIENCE)
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
         matcher = matcher_of(tokenizer, json.loads(line))
         for _ in range(STEPS):
             if matcher.is_error() or matcher.is_stopped():
@@ -108,7 +109,7 @@ def main() -> None:
             allowed = np.flatnonzero(np.unpackbits(bits[0].view(np.uint8), bitorder="little"))
             matcher.consume_token(int(allowed[-1]))
         print(json.dumps(matcher.get_error() if matcher.is_error() else ""), flush=True)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

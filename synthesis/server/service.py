@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
 from synthesis.server.grammar import Grammars, Guide
 from synthesis.server.metrics import Metrics
-from synthesis.server.protocol import GenerateRequest, Refused, Result, Step, invalid
+from synthesis.server.protocol import GenerateRequest, Grammar, Refused, Result, Step, invalid
 from synthesis.server.scheduler import Scheduler
 from synthesis.server.sequence import Generation, News, Order
 from synthesis.server.template import ChatTemplate
@@ -82,7 +83,9 @@ class Service:
         self.nature, self.limits = nature, limits
         self.tokenizer, self.template, self.scheduler, self.metrics = tokenizer, template, scheduler, metrics
         self._grammars = Grammars(tokenizer)
-        self._compiling = asyncio.Lock()
+        self._compiler = ThreadPoolExecutor(
+            1, "grammars"
+        )  # a thread goes on when the client that it works for is gone
         self._permits = limits.max_concurrent_requests
         self.leaving = False
         self._quiet = asyncio.Event()
@@ -91,6 +94,8 @@ class Service:
     @contextlib.asynccontextmanager
     async def run(self, requests: Sequence[GenerateRequest]) -> AsyncIterator[Run]:
         """Start requests, one permit each; whatever still runs at the end of the block is cancelled."""
+        if self.leaving:  # told to end while the body was still on its way
+            raise Refused("healthcheck", "unhealthy")
         generations: list[Generation] = []
         self.metrics.count("tgi_request_count")
         began = time.monotonic()
@@ -146,10 +151,7 @@ class Service:
         if not ids:
             raise invalid("`inputs` cannot be empty")
         budget = check_budget(given, len(ids), self.limits)
-        guide: Guide | None = None
-        if given.grammar is not None:
-            async with self._compiling:
-                guide = await asyncio.to_thread(self._grammars.guide, given.grammar)
+        guide = None if given.grammar is None else await self._guide(given.grammar)
         return Order(
             prompt=tuple(ids),
             budget=budget,
@@ -161,6 +163,12 @@ class Service:
             stream=request.stream,
             adapter=self.adapter(given.adapter_id),
         )
+
+    async def _guide(self, grammar: Grammar) -> Guide | None:
+        """The grammar's guide; new grammars wait for each other, known ones for none of them."""
+        text = await asyncio.to_thread(self._grammars.source, grammar)
+        compiled = partial(self._grammars.compile, text, grammar.kind)
+        return self._grammars.guide(text) or await asyncio.get_running_loop().run_in_executor(self._compiler, compiled)
 
     def adapter(self, name: str | None) -> int:
         """The number of an adapter; of a name that is none, the base's, as TGI has it."""

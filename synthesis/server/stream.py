@@ -14,11 +14,12 @@ from synthesis.server.service import Run
 
 KEEP_ALIVE = 15.0  # seconds
 DONE = b"data: [DONE]\n\n"
+COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def dumps(value: Any) -> str:
     """Compact JSON; raises ValueError rather than writing NaN."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return COMPACT.encode(value)
 
 
 class Events:

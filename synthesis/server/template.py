@@ -17,6 +17,9 @@ from synthesis.server.tools import Tools
 if TYPE_CHECKING:
     from jinja2 import Template
 
+MARK = "\ue000\ue001 "
+"""Put after a message to be continued, so that its end is found; where messages are trimmed, the space goes."""
+
 
 class ChatTemplate:
     """A model folder's chat template, compiled at first use."""
@@ -63,20 +66,22 @@ class ChatTemplate:
             content = f"{messages[-1].get('content') or ''}\n---\n{listed}{tools.prompt}"
             messages = [*messages[:-1], {**messages[-1], "content": content}]
         last = messages[-1] if messages else {}
-        begun = str(last.get("content") or "") if last.get("role") == "assistant" else ""
-        if last.get("role") == "assistant" and not begun:
+        if last.get("role") == "assistant":
+            begun = str(last.get("content") or "")
             messages = messages[:-1]
-        text = self._fill(messages, shown, opening=not begun)
-        if not begun:
-            return text
-        for wanted in (begun, begun.strip()):
-            place = text.rfind(wanted)
-            if place >= 0:
-                return text[: place + len(wanted)]
-        raise Refused(
-            "template_error",
-            "Template error: the template changes the last assistant message, so it cannot be continued",
-        )
+            if begun.strip():
+                return self._continued([*messages, {**last, "content": begun + MARK}], shown)
+        return self._fill(messages, shown, opening=True)
+
+    def _continued(self, messages: list[dict[str, Any]], tools: Any) -> str:
+        """The prompt up to the mark in the last message."""
+        before, found, after = self._fill(messages, tools, opening=False).rpartition(MARK.strip())
+        if not found:
+            raise Refused(
+                "template_error",
+                "Template error: the template changes the last assistant message, so it cannot be continued",
+            )
+        return before if after.startswith(" ") else before.rstrip()
 
     def _knows_tools(self) -> bool:
         from jinja2 import TemplateError

@@ -67,6 +67,8 @@ def _call(function: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
     properties, required = arguments.get("properties") or {}, arguments.get("required") or []
     if not isinstance(properties, dict) or not isinstance(required, list):
         raise tool_error(f"the arguments of {function['name']} are no JSON schema of an object")
+    if "_name" in properties:
+        raise tool_error(f"an argument of {function['name']} is called _name, as the call's own key is: rename it")
     for key in ("$defs", "definitions"):
         for name, schema in (arguments.get(key) or {}).items():
             if shared.setdefault(key, {}).setdefault(name, schema) != schema:
