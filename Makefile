@@ -114,8 +114,8 @@ embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.
 	  --data $(E)/rows/*.train.jsonl $(E)/rows/*.eval.jsonl && cp $(E)/rows/facts.json $(E)/data/facts.json; }
 	$(BIN)/python -m training.embedded.train --data $(E)/data --size $(SIZE) --out $(E)/$(SIZE) \
 	  $(if $(MINUTES),--max-minutes $(MINUTES)) $(TRAIN)
-	test ! -f $(E)/$(SIZE)/calls/facts.json || { $(BIN)/python -m training.export --run $(E)/$(SIZE)/text \
-	  $(E)/$(SIZE)/calls --out synthesis/embedded --limits training/embedded/limits.txt && \
+	test ! -f $(E)/$(SIZE)/calls/facts.json || { $(BIN)/python -m training.export --out synthesis/embedded \
+	  --run $(foreach part,echo text calls,$(E)/$(SIZE)/$(part)) --limits training/embedded/limits.txt && \
 	  $(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md; }
 
 test: .venv/.dev ## the whole suite
