@@ -11,7 +11,7 @@ import pytest
 from synthesis.errors import UserError
 from training import tokens
 from training.data import Encoded
-from training.embedded.train import Training
+from training.embedded.train import PARTS, Training
 from training.models import SIZES, Shape, new_model, train_tokenizer
 
 FLAGS = (
@@ -88,7 +88,7 @@ def test_a_loss_in_several_parts_is_refused(tmp_path: Path, tokenizer: Any) -> N
 def data(tmp_path: Path, tokenizer: Any) -> Path:
     folder = tmp_path / "data"
     tokenizer.save_pretrained(folder / "tokenizer")
-    for name in ("text.train", "calls.train", "text.eval", "calls.eval"):
+    for name in (f"{part}.{half}" for part in PARTS for half in ("train", "eval")):
         tokens.save(folder / f"{name}.npz", tokens.encoded(rows(tmp_path, name), tokenizer), tokenizer)
     (folder / "facts.json").write_text(json.dumps({"data": [{"source": "own", "licence": "Apache-2.0"}]}))
     return folder
@@ -138,8 +138,9 @@ def test_a_part_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path, dat
 def test_parts_follow_each_other_and_are_not_trained_twice(data: Path, start: Path) -> None:
     import shutil
 
-    shutil.copytree(start / "start", start / "text")  # as if the first part were done
-    (start / "text" / "facts.json").write_text("{}")
+    for done in ("echo", "text"):  # as if the first parts were done
+        shutil.copytree(start / "start", start / done)
+        (start / done / "facts.json").write_text("{}")
     training = Training(data, "large", start, FLAGS)
     training.check()
     assert training.run()

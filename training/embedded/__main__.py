@@ -2,8 +2,8 @@
 
 Reads a corpus of dialogues (JSONL.gz: source, messages, cond), what lies beside it (see friends.py) and what ships
 with the recipes, and writes `echo` (words that come again), `text` (plain text and drills) and `calls` (examples of
-every call of every recipe), each as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went in, by source and task. The same
-files and seed give the same bytes.
+every call of every recipe), each as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went
+in, by source and task. The same files and seed give the same bytes.
 """
 
 from __future__ import annotations
