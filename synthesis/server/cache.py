@@ -40,9 +40,10 @@ class KeyValues:
         import torch
 
         size = self._shape
-        data = torch.zeros(size.layers, 2, self.slots, size.kv_heads, capacity, size.head_dim, dtype=self._kind)
+        # not cleared, which would touch memory for all slots at every change of capacity: `open` clears its own
+        data = torch.empty(size.layers, 2, self.slots, size.kv_heads, capacity, size.head_dim, dtype=self._kind)
         mask = torch.full((self.slots, capacity), float("-inf"), dtype=self._kind)
-        mask[:, 0] = 0.0  # an empty slot attends to one zero: never a softmax over nothing
+        mask[:, 0] = 0.0  # an empty slot, whose results nobody reads, attends to one place: no softmax over nothing
         self.capacity = capacity
         return data, mask
 
@@ -55,6 +56,7 @@ class KeyValues:
         keep = min(wanted, self.capacity)
         self.data, self.mask = self._buffers(wanted)
         self.data[:, :, :used, :, :keep] = data[:, :, :used, :, :keep]
+        self.data[:, :, :used, :, keep:] = 0.0
         self.mask[:used, :keep] = mask[:used, :keep]
 
     def open(self, slot: int, length: int) -> None:

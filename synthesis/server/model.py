@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees
 from synthesis.server.cache import TILE, KeyValues
+from synthesis.server.products import product
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,12 +42,10 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One block: queries, keys and values fused in `mix`; gate and up fused in `widen`."""
+    """One block: queries, keys and values fused in `mix`; gate and up fused in `widen`; both with the norm before."""
 
-    norm: Tensor
     mix: Linear
     out: Linear
-    second_norm: Tensor
     widen: Linear
     narrow: Linear
 
@@ -80,21 +79,20 @@ class Llama:
     path = "llama"
     reuses = True
 
-    def __init__(
-        self, shape: Shape, layers: list[Layer], embedding: Tensor, norm: Tensor, head: Linear, rotation: Tensor
-    ) -> None:
+    def __init__(self, shape: Shape, layers: list[Layer], embedding: Tensor, head: Linear, rotation: Tensor) -> None:
         """`rotation` is [2, context, 1, head_dim]: cosines, and sines with the sign of the half rotation inside."""
         import torch
 
-        self.shape, self.layers, self.embedding, self.norm, self.head = shape, layers, embedding, norm, head
+        self.shape, self.layers, self.embedding, self.head = shape, layers, embedding, head
         self.rotation = rotation
         self.kind = embedding.dtype
         self._exact_silu = self.kind == torch.float32
-        self.least = least_rows(self.kind)
-        self.strict = not self._agrees()
+        agreed = next((least for least in least_rows(self.kind) if self._agrees(least)), None)
+        self.least, self.strict = agreed or least_rows(self.kind)[-1], agreed is None
+        self._floor = torch.tensor(shape.epsilon * shape.hidden)
         self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
 
-    def _agrees(self) -> bool:
+    def _agrees(self, least: int) -> bool:
         size, layer = self.shape, self.layers[0]
         linears = (layer.mix, layer.out, layer.widen, layer.narrow, self.head)
         weights = [linear.weight for linear in linears]
@@ -107,7 +105,8 @@ class Llama:
         weights += [weight for low in lows if low for weight in (low.down, low.up)]
         shapes = [(weight.shape[0], weight.shape[1]) for weight in weights]
         group = size.heads // size.kv_heads
-        return linear_agrees(self.kind, shapes) and attention_agrees(self.kind, size.kv_heads, group, size.head_dim)
+        attention = (size.kv_heads, group, size.head_dim)
+        return linear_agrees(self.kind, shapes, least) and attention_agrees(self.kind, *attention, least)
 
     def room(self, slots: int) -> KeyValues:
         """The cache for so many running sequences."""
@@ -124,7 +123,6 @@ class Llama:
 
     def _product(self, rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         import torch
-        from torch.nn.functional import linear as product
         from torch.nn.functional import pad
 
         if not self.strict:
@@ -143,24 +141,30 @@ class Llama:
             found.append((number, torch.tensor([*places, *places[:1] * idle]), len(places)))
         return found
 
-    def _rotate(self, mixed: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _rotate(self, mixed: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [rows, heads, head_dim] rotated, and rotated keys with values [rows * 2 * kv_heads, head_dim]."""
         import torch
 
         size = self.shape
         turned = size.heads + size.kv_heads
         mixed = mixed.view(len(mixed), turned + size.kv_heads, size.head_dim)
-        cosine, sine = self.rotation[:, positions].unbind()
         straight = mixed[:, :turned]
         rotated = straight * cosine + straight.roll(size.head_dim // 2, -1) * sine
         written = torch.cat((rotated[:, size.heads :], mixed[:, turned:]), 1)
         return rotated[:, : size.heads], written.view(-1, size.head_dim)
 
+    def _normal(self, hidden: Tensor) -> Tensor:
+        """RMSNorm but for the gain and the root of the width, which are in the weights of the next layer."""
+        import torch
+
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+        return (hidden * torch.addcmul(self._floor, length, length).rsqrt_()).to(self.kind)
+
     def _feed_forward(self, hidden: Tensor, layer: Layer, company: Company) -> Tensor:
         import torch
-        from torch.nn.functional import rms_norm, silu
+        from torch.nn.functional import silu
 
-        normal = rms_norm(hidden, (self.shape.hidden,), layer.second_norm, self.shape.epsilon)
+        normal = self._normal(hidden)
         wide = self._linear(normal, layer.widen, company)
         gate, up = wide.chunk(2, -1)
         # float32 silu differs in the last bit between vector and remainder lanes; its parts do not
@@ -168,11 +172,11 @@ class Llama:
         return hidden + self._linear(active * up, layer.narrow, company)
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        from torch.nn.functional import pad, rms_norm
+        from torch.nn.functional import pad
 
         count = len(hidden)
         hidden = pad(hidden, (0, 0, 0, padded_rows(count, self.least) - count))
-        normal = rms_norm(hidden, (self.shape.hidden,), self.norm, self.shape.epsilon)
+        normal = self._normal(hidden)
         return self._linear(normal, self.head, [])[:count].float()
 
     def decode(
@@ -184,7 +188,6 @@ class Llama:
         for `positions`; it is written there.
         """
         import torch
-        from torch.nn.functional import rms_norm
 
         size, count = self.shape, len(tokens)
         rows = cache.slots if self.strict else min(padded_rows(count, self.least), cache.slots)
@@ -196,10 +199,11 @@ class Llama:
         addresses = cache.addresses(slots[:count], places[:count])
         mask = cache.mask[:rows, None, None]
         company = self._company(adapters)
+        cosine, sine = self.rotation[:, places].unbind()
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
-            normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
-            queries, written = self._rotate(self._linear(normal, layer.mix, company), places)
+            normal = self._normal(hidden)
+            queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
             cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
             keys, values = cache.data[number, :, :rows].flatten(1, 2).unbind()
             asked = queries[:rows].reshape(rows * size.kv_heads, -1, size.head_dim)
@@ -219,9 +223,7 @@ class Llama:
     def prefill(self, parts: Sequence[Part], cache: KeyValues) -> list[Tensor]:
         """Read prompts into their slots; float32 logits of each part's last position, or of all its positions."""
         import torch
-        from torch.nn.functional import rms_norm
 
-        size = self.shape
         count = sum(len(part.tokens) for part in parts)
         idle = padded_rows(count, self.least) - count
         ids = torch.tensor([*(token for part in parts for token in part.tokens), *[0] * idle])
@@ -230,10 +232,11 @@ class Llama:
         slots = torch.cat([torch.full((len(part.tokens),), part.slot) for part in parts])
         addresses = cache.addresses(slots, places[:count])
         company = self._company([part.adapter for part in parts for _ in part.tokens])
+        cosine, sine = self.rotation[:, places].unbind()
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
-            normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
-            queries, written = self._rotate(self._linear(normal, layer.mix, company), places)
+            normal = self._normal(hidden)
+            queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
             cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
             seen: list[Tensor] = []
             first = 0
