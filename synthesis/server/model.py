@@ -4,7 +4,8 @@ Why that needs care: a matrix product may sum in another order when its shape ch
 write another text alone than in a batch. Four rules keep every row's bits:
 1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
    depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
-2. generated tokens attend one query at a time, and only prompts' keys and values are ever reused;
+2. generated tokens attend one query at a time, over the capacity that their own length has, and only prompts' keys
+   and values are ever reused;
 3. rows of an adapter take its low-rank products on their own, by rule 4;
 4. linear layers run over padded row counts, and decoding over padded slots, for which `agreement` found equal bits on
    this machine when the model was loaded; where it did not, `strict` fixes the shapes: rows in blocks of one size, all
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees
-from synthesis.server.cache import TILE, KeyValues
+from synthesis.server.cache import TILE, KeyValues, Shelf
 from synthesis.server.products import product
 
 if TYPE_CHECKING:
@@ -59,6 +60,19 @@ class Part:
     tokens: Sequence[int]
     everywhere: bool = False  # logits at every position, not only at the last
     adapter: int = 0  # 0 is the base
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Slots of one shelf that step: the slot whose query each row takes; then which `rows` count, whose `slots` they
+    are, and the `addresses` of what they write. `whole`: these are all slots, in order."""
+
+    shelf: Shelf
+    asking: Tensor
+    rows: Tensor
+    slots: Tensor
+    addresses: Tensor
+    whole: bool
 
 
 Company = list[tuple[int, "Tensor", int]]
@@ -184,34 +198,65 @@ class Llama:
     ) -> Tensor:
         """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out.
 
-        `adapters`: the number of each sequence's adapter; all have the base when it is empty. The cache must have room
-        for `positions`; it is written there.
+        `adapters`: the number of each sequence's adapter; all have the base when it is empty. Slots grow as they must.
         """
         import torch
 
-        size, count = self.shape, len(tokens)
-        rows = cache.slots if self.strict else min(padded_rows(count, self.least), cache.slots)
-        idle = max(padded_rows(count, self.least), rows) - count
+        count = len(tokens)
+        idle = padded_rows(count, self.least) - count
         ids = torch.tensor([*tokens, *[0] * idle])
-        places = torch.tensor([*positions, *[0] * idle])
-        slots = torch.arange(rows)
-        cache.mask[slots[:count], places[:count]] = 0.0
-        addresses = cache.addresses(slots[:count], places[:count])
-        mask = cache.mask[:rows, None, None]
         company = self._company(adapters)
-        cosine, sine = self.rotation[:, places].unbind()
+        cosine, sine = self.rotation[:, torch.tensor([*positions, *[0] * idle])].unbind()
+        groups = self._groups(positions, cache)
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             normal = self._normal(hidden)
             queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
-            cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
-            keys, values = cache.data[number, :, :rows].flatten(1, 2).unbind()
-            asked = queries[:rows].reshape(rows * size.kv_heads, -1, size.head_dim)
-            scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, cache.capacity)
-            weights = torch.softmax(scores + mask, -1).view(rows * size.kv_heads, -1, cache.capacity)
-            seen = torch.bmm(weights, values).view(rows, -1)
+            written = written.view(len(hidden), -1)
+            if groups[0].whole and len(groups[0].asking) == len(hidden):
+                seen = self._attend(number, groups[0], queries, written[:count])
+            else:
+                seen = torch.zeros_like(queries).view(len(hidden), -1)
+                for group in groups:
+                    asked, new = queries.index_select(0, group.asking), written.index_select(0, group.slots)
+                    mixed = self._attend(number, group, asked, new)
+                    seen.index_copy_(0, group.slots, mixed.index_select(0, group.rows))
             hidden = self._attended(hidden, seen, layer, company)
         return self._logits(hidden[:count])
+
+    def _groups(self, positions: Sequence[int], cache: KeyValues) -> list[Group]:
+        """The shelves that hold slots with these positions; the newest becomes visible."""
+        import torch
+
+        for slot, place in enumerate(positions):
+            cache.reach(slot, place + 1)
+        groups: list[Group] = []
+        for shelf in cache.shelves:
+            rows = [row for row, slot in enumerate(shelf.owners) if slot < len(positions)]
+            if not rows:
+                continue
+            count = len(shelf.owners)
+            padded = shelf.rows if self.strict else min(padded_rows(count, self.least), shelf.rows)
+            asking = [slot if slot < len(positions) else 0 for slot in shelf.owners] + [0] * (padded - count)
+            slots = [shelf.owners[row] for row in rows]
+            chosen, places = torch.tensor(rows), torch.tensor([positions[slot] for slot in slots])
+            shelf.mask[chosen, places] = 0.0
+            addresses = shelf.addresses(chosen, places)
+            whole = shelf.owners[: len(positions)] == list(range(len(positions)))
+            groups.append(Group(shelf, torch.tensor(asking), chosen, torch.tensor(slots), addresses, whole))
+        return groups
+
+    def _attend(self, number: int, group: Group, queries: Tensor, written: Tensor) -> Tensor:
+        """Write a group's newest keys and values; what the queries of its rows see, [rows, heads * head_dim]."""
+        import torch
+
+        size, shelf, rows = self.shape, group.shelf, len(queries)
+        shelf.flat(number).index_copy_(0, group.addresses, written.view(-1, size.head_dim))
+        keys, values = shelf.data[number, :, :rows].flatten(1, 2).unbind()
+        asked = queries.reshape(rows * size.kv_heads, -1, size.head_dim)
+        scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, shelf.capacity)
+        weights = torch.softmax(scores + shelf.mask[:rows, None, None], -1)
+        return torch.bmm(weights.view(rows * size.kv_heads, -1, shelf.capacity), values).view(rows, -1)
 
     def _attended(self, hidden: Tensor, seen: Tensor, layer: Layer, company: Company) -> Tensor:
         """The rest of a block once attention has `seen` [at most rows, heads * head_dim]."""
@@ -229,21 +274,21 @@ class Llama:
         ids = torch.tensor([*(token for part in parts for token in part.tokens), *[0] * idle])
         spans = [torch.arange(part.start, part.start + len(part.tokens)) for part in parts]
         places = torch.cat([*spans, torch.zeros(idle, dtype=torch.int64)])
-        slots = torch.cat([torch.full((len(part.tokens),), part.slot) for part in parts])
-        addresses = cache.addresses(slots, places[:count])
+        homes = [cache.at(part.slot) for part in parts]
         company = self._company([part.adapter for part in parts for _ in part.tokens])
         cosine, sine = self.rotation[:, places].unbind()
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
             normal = self._normal(hidden)
             queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
-            cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
+            written = written.view(len(hidden), 2, -1, self.shape.head_dim).permute(1, 2, 0, 3)
             seen: list[Tensor] = []
             first = 0
-            for part in parts:
-                asked = queries[first : first + len(part.tokens)]
-                seen.extend(self._tiles(asked, part, cache.data[number, :, part.slot]))
-                first += len(part.tokens)
+            for part, (shelf, row) in zip(parts, homes, strict=True):
+                stored, after = shelf.data[number, :, row], first + len(part.tokens)
+                stored[:, :, part.start : part.start + len(part.tokens)] = written[:, :, first:after]
+                seen.extend(self._tiles(queries[first:after], part, stored))
+                first = after
             hidden = self._attended(hidden, torch.cat(seen), layer, company)
         return self._chosen_logits(hidden, parts)
 
