@@ -135,6 +135,7 @@ bench: .venv/.dev ## benchmarks, as ratios, and docs/benchmarks.md anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/benchmarks --benchmark-enable --benchmark-only
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.table --write
 	$(BIN)/python -m tests.benchmarks.metrics --write
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.embedded --write
 	@test ! -d .venv-peers || $(BIN)/python -m tests.benchmarks.beside --write
 
 bench-peers: .venv/.dev ## the same load in datatrove, distilabel and Data Designer, each in an environment of its own

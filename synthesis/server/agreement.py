@@ -10,38 +10,44 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from synthesis.server.products import packed, product
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor, dtype
 
-COUNTS = (4, 8, 16, 32, 64, 128)
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
 LENGTHS = (64, 128, 256)
 
 
-def least_rows(kind: dtype) -> int:
-    """The fewest rows that products in this precision are computed with."""
+def least_rows(kind: dtype) -> tuple[int, ...]:
+    """The fewest rows that products in this precision may be computed with, to be tried in turn."""
     import torch
 
-    return 4 if kind == torch.bfloat16 else 16
+    return (1, 4) if kind == torch.bfloat16 else (16,)
 
 
-def linear_agrees(kind: dtype, shapes: Iterable[tuple[int, int]]) -> bool:
-    """Whether products with weights of these shapes (out, in) keep a row's bits at every padded row count."""
+def linear_agrees(kind: dtype, shapes: Iterable[tuple[int, int]], least: int, *, plain: bool = False) -> bool:
+    """Whether products with weights of these shapes (out, in) keep a row's bits at padded row counts from `least`.
+
+    The weights are packed, or `plain` as other libraries have them.
+    """
     import torch
-    from torch.nn.functional import linear
 
     draw = torch.Generator().manual_seed(0)
-    counts = [count for count in COUNTS if count >= least_rows(kind)]
     for out, width in set(shapes):
-        weight, rows = _cancelling(draw, (out, width), (192, width), kind)
-        whole = linear(rows, weight)
-        for count in counts:
-            if not torch.equal(torch.cat([linear(part, weight) for part in torch.split(rows, count)]), whole):
+        stored, rows = _cancelling(draw, (out, width), (192, width), kind)
+        weight = stored if plain else packed(stored)
+        whole = product(rows, weight)
+        for count in COUNTS:
+            some = rows[: 16 * count]
+            parts = [] if count < least else [product(part, weight) for part in torch.split(some, count)]
+            if parts and not torch.equal(torch.cat(parts), whole[: len(some)]):
                 return False
     return True
 
 
-def attention_agrees(kind: dtype, heads: int, group: int, width: int) -> bool:
-    """Whether one query's scores and mixture keep their bits whatever the number of slots and their capacity."""
+def attention_agrees(kind: dtype, heads: int, group: int, width: int, least: int) -> bool:
+    """Whether one query's scores and mixture keep their bits for any capacity and number of slots from `least`."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
@@ -52,7 +58,7 @@ def attention_agrees(kind: dtype, heads: int, group: int, width: int) -> bool:
     weights = torch.nn.functional.pad(weights, (0, longest - LENGTHS[0]))
     scores = torch.bmm(queries, keys.transpose(1, 2))
     mixed = torch.bmm(weights, values)
-    for slots in (4, 8, 32):
+    for slots in sorted({least, 2 * least, 8, 32}):
         for length in LENGTHS:
             end = slots * heads
             part = torch.bmm(queries[:end], keys[:end, :length].contiguous().transpose(1, 2))

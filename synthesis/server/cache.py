@@ -1,8 +1,8 @@
-"""Keys and values of the running sequences: one slot each, side by side, all of one capacity.
+"""Keys and values of the running sequences: one slot each, those of like length side by side.
 
-The buffer is contiguous over (slot, head, position), which makes a batched matrix product over all slots cheap: a
-strided view costs five times as much on the CPU. So its capacity follows the longest running sequence in steps,
-instead of being the model's whole context.
+A batched matrix product is cheap over a contiguous buffer alone: a strided view costs five times as much on the CPU.
+With one buffer for all, every sequence would pay for the longest. So slots of one capacity share a shelf, contiguous
+over (row, head, position), and a sequence that outgrows its shelf is moved to the next.
 """
 
 from __future__ import annotations
@@ -16,83 +16,138 @@ if TYPE_CHECKING:
     from synthesis.server.checkpoint import Shape
 
 TILE = 64
-SPARE = 16  # slots there are at least, so that small batches can be padded
+SPARE = 16  # rows there are at least, so that small batches can be padded
 
 
 def capacity_for(tokens: int) -> int:
-    """The buffer length for a longest sequence of `tokens`: few distinct sizes, since each costs compilation."""
+    """The buffer length for a sequence of `tokens`: few distinct sizes, since each costs compilation and a product."""
     step = TILE if tokens <= 4 * TILE else 2 * TILE if tokens <= 16 * TILE else 8 * TILE
     return -(-tokens // step) * step
 
 
-class KeyValues:
-    """`data` is [layers, 2, slots, kv_heads, capacity, head_dim]; `mask` [slots, capacity] is 0 or -inf."""
+class Shelf:
+    """`data` is [layers, 2, rows, kv_heads, capacity, head_dim]; `mask` [rows, capacity] is 0 or -inf.
 
-    def __init__(self, shape: Shape, slots: int, kind: dtype, *, fixed: bool = False) -> None:
-        """`fixed` keeps the capacity at the model's whole context."""
-        self._shape, self._kind = shape, kind
-        self.slots = max(slots, SPARE)
-        self.capacity = 0
-        self._least = capacity_for(shape.context) if fixed else TILE
-        self.data, self.mask = self._buffers(self._least)
+    `owners`: whose slot each row is, from the first; rows beyond are free.
+    """
 
-    def _buffers(self, capacity: int) -> tuple[Tensor, Tensor]:
+    def __init__(self, shape: Shape, rows: int, capacity: int, kind: dtype) -> None:
         import torch
 
-        size = self._shape
-        data = torch.zeros(size.layers, 2, self.slots, size.kv_heads, capacity, size.head_dim, dtype=self._kind)
-        mask = torch.full((self.slots, capacity), float("-inf"), dtype=self._kind)
-        mask[:, 0] = 0.0  # an empty slot attends to one zero: never a softmax over nothing
-        self.capacity = capacity
-        return data, mask
+        self.rows, self.capacity = rows, capacity
+        # not cleared, which would touch memory for all rows: `add` clears its own
+        self.data = torch.empty(shape.layers, 2, rows, shape.kv_heads, capacity, shape.head_dim, dtype=kind)
+        self.mask = torch.full((rows, capacity), float("-inf"), dtype=kind)
+        self.mask[:, 0] = 0.0  # a free row, whose results nobody reads, attends to one place: no softmax over nothing
+        self.owners: list[int] = []
+
+    def add(self, slot: int, length: int) -> None:
+        """A cleared row for a slot, of which `length` tokens will be visible."""
+        row = len(self.owners)
+        self.owners.append(slot)
+        self.data[:, :, row].zero_()
+        self.mask[row].fill_(float("-inf"))
+        self.mask[row, :length] = 0.0
+
+    def remove(self, slot: int) -> None:
+        """Free a slot's row; the last one takes its place."""
+        row, last = self.owners.index(slot), len(self.owners) - 1
+        if row != last:
+            self.data[:, :, row] = self.data[:, :, last]
+            self.mask[row] = self.mask[last]
+            self.owners[row] = self.owners[last]
+        self.owners.pop()
+
+    def flat(self, layer: int) -> Tensor:
+        """One layer's keys, then its values, as rows of head_dim units: the target of writes."""
+        return self.data[layer].view(-1, self.data.shape[-1])
+
+    def addresses(self, rows: Tensor, positions: Tensor) -> Tensor:
+        """Where in `flat` the keys and then the values of (row, position) pairs go: [pairs * 2 * kv_heads]."""
+        import torch
+
+        heads = self.data.shape[3]
+        base = rows[:, None] * heads + torch.arange(heads)
+        keys = base * self.capacity + positions[:, None]
+        return torch.cat((keys, keys + self.rows * heads * self.capacity), 1).view(-1)
+
+
+class KeyValues:
+    """The shelves of so many slots."""
+
+    def __init__(self, shape: Shape, slots: int, kind: dtype, *, fixed: bool = False) -> None:
+        """`fixed` gives every slot the model's whole context."""
+        self._shape, self._kind = shape, kind
+        self._rows = max(slots, SPARE)
+        self._least = capacity_for(shape.context) if fixed else TILE
+        self._shelves: dict[int, Shelf] = {}
+        self._homes: dict[int, Shelf] = {}
+
+    @property
+    def shelves(self) -> list[Shelf]:
+        """Those that hold something."""
+        return list(self._shelves.values())
+
+    def at(self, slot: int) -> tuple[Shelf, int]:
+        """The shelf and the row of a slot."""
+        shelf = self._homes[slot]
+        return shelf, shelf.owners.index(slot)
 
     def fit(self, longest: int, used: int) -> None:
-        """Make room for `longest` tokens a slot, keeping the first `used` slots; give room back when half is idle."""
-        wanted = max(capacity_for(longest), self._least)
-        if wanted <= self.capacity and wanted * 2 > self.capacity:
-            return
-        data, mask = self.data, self.mask
-        keep = min(wanted, self.capacity)
-        self.data, self.mask = self._buffers(wanted)
-        self.data[:, :, :used, :, :keep] = data[:, :, :used, :, :keep]
-        self.mask[:used, :keep] = mask[:used, :keep]
+        """Nothing: each slot has its own room, which `reach` enlarges."""
 
     def open(self, slot: int, length: int) -> None:
         """Clear a slot for a sequence of which `length` tokens will be visible."""
-        self.data[:, :, slot].zero_()
-        self.mask[slot].fill_(float("-inf"))
-        self.mask[slot, :length] = 0.0
+        self.close(slot)
+        self._add(slot, length, length)
+
+    def _add(self, slot: int, tokens: int, visible: int) -> Shelf:
+        capacity = max(capacity_for(tokens), self._least)
+        shelf = self._shelves.get(capacity)
+        if shelf is None:
+            shelf = self._shelves[capacity] = Shelf(self._shape, self._rows, capacity, self._kind)
+        shelf.add(slot, visible)
+        self._homes[slot] = shelf
+        return shelf
+
+    def reach(self, slot: int, tokens: int) -> None:
+        """Make room for `tokens` in a slot, keeping what it holds."""
+        old = self._homes[slot]
+        if tokens <= old.capacity:
+            return
+        row = old.owners.index(slot)
+        new = self._add(slot, tokens, old.capacity)
+        new.data[:, :, len(new.owners) - 1, :, : old.capacity] = old.data[:, :, row]
+        self._drop(slot, old)
+
+    def _drop(self, slot: int, shelf: Shelf) -> None:
+        shelf.remove(slot)
+        if not shelf.owners:
+            del self._shelves[shelf.capacity]  # its memory goes back
 
     def keep(self, slot: int, start: int, stop: int) -> Tensor:
         """A copy of what a slot holds at positions `start` to `stop`: [layers, 2, kv_heads, positions, head_dim]."""
-        return self.data[:, :, slot, :, start:stop].clone()
+        shelf, row = self.at(slot)
+        return shelf.data[:, :, row, :, start:stop].clone()
 
     def put(self, slot: int, blocks: Sequence[Tensor]) -> None:
         """Begin a slot with what `keep` gave, one after the other."""
         import torch
 
         joined = torch.cat(list(blocks), -2)
-        self.data[:, :, slot, :, : joined.shape[-2]] = joined
+        shelf, row = self.at(slot)
+        shelf.data[:, :, row, :, : joined.shape[-2]] = joined
 
     def move(self, source: int, target: int) -> None:
-        """Put the sequence of one slot into another."""
-        self.data[:, :, target] = self.data[:, :, source]
-        self.mask[target] = self.mask[source]
+        """Give the sequence of one slot to another; the first is left empty."""
+        self.close(target)
+        if source in self._homes:  # a prompt that failed may not have come so far
+            shelf, row = self.at(source)
+            shelf.owners[row] = target
+            self._homes[target] = self._homes.pop(source)
 
     def close(self, slot: int) -> None:
         """Leave a slot empty."""
-        self.mask[slot].fill_(float("-inf"))
-        self.mask[slot, 0] = 0.0
-
-    def rows(self, layer: int) -> Tensor:
-        """One layer's keys, then its values, as rows of head_dim units: the target of writes."""
-        return self.data[layer].view(-1, self._shape.head_dim)
-
-    def addresses(self, slots: Tensor, positions: Tensor) -> Tensor:
-        """Where in `rows` the keys and then the values of (slot, position) pairs go: [pairs * 2 * kv_heads]."""
-        import torch
-
-        heads = self._shape.kv_heads
-        base = slots[:, None] * heads + torch.arange(heads)
-        keys = base * self.capacity + positions[:, None]
-        return torch.cat((keys, keys + self.slots * heads * self.capacity), 1).view(-1)
+        shelf = self._homes.pop(slot, None)
+        if shelf is not None:
+            self._drop(slot, shelf)

@@ -60,15 +60,15 @@ async def _streamed(
                     end = news.finish_reason if isinstance(news, Result) else None
                     piece = form.piece(place, text, step, end)
                     if piece is not None:
-                        await events.send({**same, **piece})
+                        events.send({**same, **piece})
                     if isinstance(news, Result):
                         ended.append(news)
                         service.succeeded(news, time.monotonic() - began, wanted[place])
                 if form.usage:
-                    await events.send({**same, **form.total(usage(ended))})
+                    events.send({**same, **form.total(usage(ended))})
         except Refused as refused:
-            await events.send(refused.openai())
-        await events.done()
+            events.send(refused.openai())
+        events.done()
     return events.response
 
 

@@ -93,8 +93,9 @@ def _sizes(inner: Any) -> list[tuple[int, ...]]:
     if inner.device.type != "cpu":
         return [(32,)]
     weights = [weight for module in inner.modules() if (weight := weight_of(module)) is not None]
-    few = max(8, least_rows(inner.dtype))
-    alike = linear_agrees(inner.dtype, {(weight.shape[0], weight.shape[1]) for weight in weights})
+    few = max(8, *least_rows(inner.dtype))
+    shapes = {(weight.shape[0], weight.shape[1]) for weight in weights}
+    alike = linear_agrees(inner.dtype, shapes, few, plain=True)
     return [(few, 32), (few,)] if alike else [(few,)]
 
 

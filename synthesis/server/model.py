@@ -4,7 +4,8 @@ Why that needs care: a matrix product may sum in another order when its shape ch
 write another text alone than in a batch. Four rules keep every row's bits:
 1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
    depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
-2. generated tokens attend one query at a time, and only prompts' keys and values are ever reused;
+2. generated tokens attend one query at a time, over the capacity that their own length has, and only prompts' keys
+   and values are ever reused;
 3. rows of an adapter take its low-rank products on their own, by rule 4;
 4. linear layers run over padded row counts, and decoding over padded slots, for which `agreement` found equal bits on
    this machine when the model was loaded; where it did not, `strict` fixes the shapes: rows in blocks of one size, all
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees
-from synthesis.server.cache import TILE, KeyValues
+from synthesis.server.cache import TILE, KeyValues, Shelf
+from synthesis.server.products import product
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,12 +43,10 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One block: queries, keys and values fused in `mix`; gate and up fused in `widen`."""
+    """One block: queries, keys and values fused in `mix`; gate and up fused in `widen`; both with the norm before."""
 
-    norm: Tensor
     mix: Linear
     out: Linear
-    second_norm: Tensor
     widen: Linear
     narrow: Linear
 
@@ -60,6 +60,19 @@ class Part:
     tokens: Sequence[int]
     everywhere: bool = False  # logits at every position, not only at the last
     adapter: int = 0  # 0 is the base
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Slots of one shelf that step: the slot whose query each row takes; then which `rows` count, whose `slots` they
+    are, and the `addresses` of what they write. `whole`: these are all slots, in order."""
+
+    shelf: Shelf
+    asking: Tensor
+    rows: Tensor
+    slots: Tensor
+    addresses: Tensor
+    whole: bool
 
 
 Company = list[tuple[int, "Tensor", int]]
@@ -80,21 +93,20 @@ class Llama:
     path = "llama"
     reuses = True
 
-    def __init__(
-        self, shape: Shape, layers: list[Layer], embedding: Tensor, norm: Tensor, head: Linear, rotation: Tensor
-    ) -> None:
+    def __init__(self, shape: Shape, layers: list[Layer], embedding: Tensor, head: Linear, rotation: Tensor) -> None:
         """`rotation` is [2, context, 1, head_dim]: cosines, and sines with the sign of the half rotation inside."""
         import torch
 
-        self.shape, self.layers, self.embedding, self.norm, self.head = shape, layers, embedding, norm, head
+        self.shape, self.layers, self.embedding, self.head = shape, layers, embedding, head
         self.rotation = rotation
         self.kind = embedding.dtype
         self._exact_silu = self.kind == torch.float32
-        self.least = least_rows(self.kind)
-        self.strict = not self._agrees()
+        agreed = next((least for least in least_rows(self.kind) if self._agrees(least)), None)
+        self.least, self.strict = agreed or least_rows(self.kind)[-1], agreed is None
+        self._floor = torch.tensor(shape.epsilon * shape.hidden)
         self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
 
-    def _agrees(self) -> bool:
+    def _agrees(self, least: int) -> bool:
         size, layer = self.shape, self.layers[0]
         linears = (layer.mix, layer.out, layer.widen, layer.narrow, self.head)
         weights = [linear.weight for linear in linears]
@@ -107,7 +119,8 @@ class Llama:
         weights += [weight for low in lows if low for weight in (low.down, low.up)]
         shapes = [(weight.shape[0], weight.shape[1]) for weight in weights]
         group = size.heads // size.kv_heads
-        return linear_agrees(self.kind, shapes) and attention_agrees(self.kind, size.kv_heads, group, size.head_dim)
+        attention = (size.kv_heads, group, size.head_dim)
+        return linear_agrees(self.kind, shapes, least) and attention_agrees(self.kind, *attention, least)
 
     def room(self, slots: int) -> KeyValues:
         """The cache for so many running sequences."""
@@ -124,7 +137,6 @@ class Llama:
 
     def _product(self, rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         import torch
-        from torch.nn.functional import linear as product
         from torch.nn.functional import pad
 
         if not self.strict:
@@ -143,24 +155,30 @@ class Llama:
             found.append((number, torch.tensor([*places, *places[:1] * idle]), len(places)))
         return found
 
-    def _rotate(self, mixed: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def _rotate(self, mixed: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [rows, heads, head_dim] rotated, and rotated keys with values [rows * 2 * kv_heads, head_dim]."""
         import torch
 
         size = self.shape
         turned = size.heads + size.kv_heads
         mixed = mixed.view(len(mixed), turned + size.kv_heads, size.head_dim)
-        cosine, sine = self.rotation[:, positions].unbind()
         straight = mixed[:, :turned]
         rotated = straight * cosine + straight.roll(size.head_dim // 2, -1) * sine
         written = torch.cat((rotated[:, size.heads :], mixed[:, turned:]), 1)
         return rotated[:, : size.heads], written.view(-1, size.head_dim)
 
+    def _normal(self, hidden: Tensor) -> Tensor:
+        """RMSNorm but for the gain and the root of the width, which are in the weights of the next layer."""
+        import torch
+
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+        return (hidden * torch.addcmul(self._floor, length, length).rsqrt_()).to(self.kind)
+
     def _feed_forward(self, hidden: Tensor, layer: Layer, company: Company) -> Tensor:
         import torch
-        from torch.nn.functional import rms_norm, silu
+        from torch.nn.functional import silu
 
-        normal = rms_norm(hidden, (self.shape.hidden,), layer.second_norm, self.shape.epsilon)
+        normal = self._normal(hidden)
         wide = self._linear(normal, layer.widen, company)
         gate, up = wide.chunk(2, -1)
         # float32 silu differs in the last bit between vector and remainder lanes; its parts do not
@@ -168,11 +186,11 @@ class Llama:
         return hidden + self._linear(active * up, layer.narrow, company)
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        from torch.nn.functional import pad, rms_norm
+        from torch.nn.functional import pad
 
         count = len(hidden)
         hidden = pad(hidden, (0, 0, 0, padded_rows(count, self.least) - count))
-        normal = rms_norm(hidden, (self.shape.hidden,), self.norm, self.shape.epsilon)
+        normal = self._normal(hidden)
         return self._linear(normal, self.head, [])[:count].float()
 
     def decode(
@@ -180,34 +198,65 @@ class Llama:
     ) -> Tensor:
         """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out.
 
-        `adapters`: the number of each sequence's adapter; all have the base when it is empty. The cache must have room
-        for `positions`; it is written there.
+        `adapters`: the number of each sequence's adapter; all have the base when it is empty. Slots grow as they must.
         """
         import torch
-        from torch.nn.functional import rms_norm
 
-        size, count = self.shape, len(tokens)
-        rows = cache.slots if self.strict else min(padded_rows(count, self.least), cache.slots)
-        idle = max(padded_rows(count, self.least), rows) - count
+        count = len(tokens)
+        idle = padded_rows(count, self.least) - count
         ids = torch.tensor([*tokens, *[0] * idle])
-        places = torch.tensor([*positions, *[0] * idle])
-        slots = torch.arange(rows)
-        cache.mask[slots[:count], places[:count]] = 0.0
-        addresses = cache.addresses(slots[:count], places[:count])
-        mask = cache.mask[:rows, None, None]
         company = self._company(adapters)
+        cosine, sine = self.rotation[:, torch.tensor([*positions, *[0] * idle])].unbind()
+        groups = self._groups(positions, cache)
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
-            normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
-            queries, written = self._rotate(self._linear(normal, layer.mix, company), places)
-            cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
-            keys, values = cache.data[number, :, :rows].flatten(1, 2).unbind()
-            asked = queries[:rows].reshape(rows * size.kv_heads, -1, size.head_dim)
-            scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, cache.capacity)
-            weights = torch.softmax(scores + mask, -1).view(rows * size.kv_heads, -1, cache.capacity)
-            seen = torch.bmm(weights, values).view(rows, -1)
+            normal = self._normal(hidden)
+            queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
+            written = written.view(len(hidden), -1)
+            if groups[0].whole and len(groups[0].asking) == len(hidden):
+                seen = self._attend(number, groups[0], queries, written[:count])
+            else:
+                seen = torch.zeros_like(queries).view(len(hidden), -1)
+                for group in groups:
+                    asked, new = queries.index_select(0, group.asking), written.index_select(0, group.slots)
+                    mixed = self._attend(number, group, asked, new)
+                    seen.index_copy_(0, group.slots, mixed.index_select(0, group.rows))
             hidden = self._attended(hidden, seen, layer, company)
         return self._logits(hidden[:count])
+
+    def _groups(self, positions: Sequence[int], cache: KeyValues) -> list[Group]:
+        """The shelves that hold slots with these positions; the newest becomes visible."""
+        import torch
+
+        for slot, place in enumerate(positions):
+            cache.reach(slot, place + 1)
+        groups: list[Group] = []
+        for shelf in cache.shelves:
+            rows = [row for row, slot in enumerate(shelf.owners) if slot < len(positions)]
+            if not rows:
+                continue
+            count = len(shelf.owners)
+            padded = shelf.rows if self.strict else min(padded_rows(count, self.least), shelf.rows)
+            asking = [slot if slot < len(positions) else 0 for slot in shelf.owners] + [0] * (padded - count)
+            slots = [shelf.owners[row] for row in rows]
+            chosen, places = torch.tensor(rows), torch.tensor([positions[slot] for slot in slots])
+            shelf.mask[chosen, places] = 0.0
+            addresses = shelf.addresses(chosen, places)
+            whole = shelf.owners[: len(positions)] == list(range(len(positions)))
+            groups.append(Group(shelf, torch.tensor(asking), chosen, torch.tensor(slots), addresses, whole))
+        return groups
+
+    def _attend(self, number: int, group: Group, queries: Tensor, written: Tensor) -> Tensor:
+        """Write a group's newest keys and values; what the queries of its rows see, [rows, heads * head_dim]."""
+        import torch
+
+        size, shelf, rows = self.shape, group.shelf, len(queries)
+        shelf.flat(number).index_copy_(0, group.addresses, written.view(-1, size.head_dim))
+        keys, values = shelf.data[number, :, :rows].flatten(1, 2).unbind()
+        asked = queries.reshape(rows * size.kv_heads, -1, size.head_dim)
+        scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, shelf.capacity)
+        weights = torch.softmax(scores + shelf.mask[:rows, None, None], -1)
+        return torch.bmm(weights.view(rows * size.kv_heads, -1, shelf.capacity), values).view(rows, -1)
 
     def _attended(self, hidden: Tensor, seen: Tensor, layer: Layer, company: Company) -> Tensor:
         """The rest of a block once attention has `seen` [at most rows, heads * head_dim]."""
@@ -219,28 +268,27 @@ class Llama:
     def prefill(self, parts: Sequence[Part], cache: KeyValues) -> list[Tensor]:
         """Read prompts into their slots; float32 logits of each part's last position, or of all its positions."""
         import torch
-        from torch.nn.functional import rms_norm
 
-        size = self.shape
         count = sum(len(part.tokens) for part in parts)
         idle = padded_rows(count, self.least) - count
         ids = torch.tensor([*(token for part in parts for token in part.tokens), *[0] * idle])
         spans = [torch.arange(part.start, part.start + len(part.tokens)) for part in parts]
         places = torch.cat([*spans, torch.zeros(idle, dtype=torch.int64)])
-        slots = torch.cat([torch.full((len(part.tokens),), part.slot) for part in parts])
-        addresses = cache.addresses(slots, places[:count])
+        homes = [cache.at(part.slot) for part in parts]
         company = self._company([part.adapter for part in parts for _ in part.tokens])
+        cosine, sine = self.rotation[:, places].unbind()
         hidden = self.embedding[ids]
         for number, layer in enumerate(self.layers):
-            normal = rms_norm(hidden, (size.hidden,), layer.norm, size.epsilon)
-            queries, written = self._rotate(self._linear(normal, layer.mix, company), places)
-            cache.rows(number).index_copy_(0, addresses, written[: len(addresses)])
+            normal = self._normal(hidden)
+            queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
+            written = written.view(len(hidden), 2, -1, self.shape.head_dim).permute(1, 2, 0, 3)
             seen: list[Tensor] = []
             first = 0
-            for part in parts:
-                asked = queries[first : first + len(part.tokens)]
-                seen.extend(self._tiles(asked, part, cache.data[number, :, part.slot]))
-                first += len(part.tokens)
+            for part, (shelf, row) in zip(parts, homes, strict=True):
+                stored, after = shelf.data[number, :, row], first + len(part.tokens)
+                stored[:, :, part.start : part.start + len(part.tokens)] = written[:, :, first:after]
+                seen.extend(self._tiles(queries[first:after], part, stored))
+                first = after
             hidden = self._attended(hidden, torch.cat(seen), layer, company)
         return self._chosen_logits(hidden, parts)
 

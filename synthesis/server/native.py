@@ -113,12 +113,12 @@ async def streamed(request: web.Request, wanted: GenerateRequest) -> web.StreamR
             async with service.run([wanted]) as run:
                 while True:
                     _, news = await events.next(run)
-                    await events.send(event(news, wanted))
+                    events.send(event(news, wanted))
                     if isinstance(news, Result):
                         service.succeeded(news, time.monotonic() - began, wanted)
                         break
         except Refused as refused:
-            await events.send(refused.json())
+            events.send(refused.json())
     return events.response
 
 

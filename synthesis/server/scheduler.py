@@ -27,6 +27,10 @@ from synthesis.server.text import Tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
+HOLD = (
+    0.02  # seconds that news of running sequences may wait for more: each handing out costs a write a client (choice)
+)
+
 Letters = list[tuple[Callable[[News], None], News]]
 
 
@@ -66,6 +70,7 @@ class Scheduler:
         self._prefix = PrefixCache(prefix_bytes if model.reuses else 0)
         self._waiting: list[Generation] = []
         self._running: list[Generation] = []
+        self._handed = 0.0  # when all news was last handed out
         self._news = threading.Condition()
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -261,7 +266,10 @@ class Scheduler:
     def _leave(self) -> None:
         """Hand out news and close the gaps that finished and cancelled generations leave."""
         running = self._running
-        self._hand_out(running)
+        now = time.monotonic()
+        if due := now - self._handed >= HOLD:
+            self._handed = now
+        self._hand_out([one for one in running if due or one.finished or one.silent])
         for slot in reversed(range(len(running))):
             if running[slot].finished or running[slot].cancelled:
                 last = len(running) - 1
@@ -279,6 +287,7 @@ class Scheduler:
         for generation in generations:
             if not generation.cancelled:
                 letters += [(generation.deliver, news) for news in generation.news]
+                generation.silent = generation.silent and not generation.news
             generation.news.clear()
         if letters and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told

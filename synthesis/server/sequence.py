@@ -47,6 +47,7 @@ class Generation:
         self.news: list[News] = []
         self.cancelled = False
         self.finished = False
+        self.silent = True  # nothing has been handed out yet
         self.began = 0.0
         self._born = time.monotonic()
         self._tokenizer = tokenizer

@@ -38,6 +38,11 @@ class Run:
     def deliver(self, place: int, news: News) -> None:
         self._news.put_nowait((place, news))
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to tell for now."""
+        return self._news.empty()
+
     async def next(self) -> tuple[int, Step | Result]:
         """The next step or end of any of them; raises Refused when one failed."""
         place, news = await self._news.get()

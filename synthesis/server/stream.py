@@ -23,10 +23,14 @@ def dumps(value: Any) -> str:
 
 
 class Events:
-    """An open event stream; `async with Events(...)` sends the head and ends the body."""
+    """An open event stream; `async with Events(...)` sends the head and ends the body.
+
+    Events are written together until there is nothing more to tell for now.
+    """
 
     def __init__(self, request: web.Request, characters: int, device: str) -> None:
         self._request = request
+        self._unsent: list[bytes] = []
         self._response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
@@ -45,24 +49,34 @@ class Events:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
+            await self._flush()
             await self._response.write_eof()
 
     @property
     def response(self) -> web.StreamResponse:
         return self._response
 
-    async def send(self, value: Any) -> None:
+    def send(self, value: Any) -> None:
         """One event."""
-        await self._response.write(f"data: {dumps(value)}\n\n".encode())
+        self._unsent.append(f"data: {dumps(value)}\n\n".encode())
 
-    async def done(self) -> None:
+    def done(self) -> None:
         """OpenAI's end mark, to the letter."""
-        await self._response.write(DONE)
+        self._unsent.append(DONE)
 
     async def next(self, run: Run) -> tuple[int, Step | Result]:
         """The run's next news, with a comment line now and then while there is none."""
-        while True:
+        if run.idle:
+            await self._flush()
+        while run.idle:
             try:
-                return await asyncio.wait_for(run.next(), KEEP_ALIVE)
+                async with asyncio.timeout(KEEP_ALIVE):
+                    return await run.next()
             except TimeoutError:
                 await self._response.write(b":\n\n")
+        return await run.next()
+
+    async def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent:
+            await self._response.write(b"".join(unsent))

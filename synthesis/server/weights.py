@@ -12,6 +12,7 @@ from synthesis.errors import UserError
 from synthesis.server.adapters import Adapter, LowRank, misfit, unknown
 from synthesis.server.checkpoint import SUPPORTED, Rope, Shape, read_shape, read_weights
 from synthesis.server.model import Layer, Linear, Llama
+from synthesis.server.products import packed
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
@@ -31,11 +32,12 @@ def build(folder: Path, precision: str = "bfloat16", adapters: Sequence[Adapter]
     with torch.inference_mode():
         stored = _Stored(read_weights(folder), folder, kind, adapters)
         layers = [_layer(stored, shape, number) for number in range(shape.layers)]
-        embedding = stored.take("model.embed_tokens.weight", (shape.vocabulary, shape.hidden)).to(kind)
-        norm = stored.take("model.norm.weight", (shape.hidden,)).to(kind)
+        embedding = stored.take("model.embed_tokens.weight", (shape.vocabulary, shape.hidden))
+        gain = stored.gain("model.norm.weight", shape.hidden)
         stored.refuse_unused()
-        head = Linear(embedding if shape.tied else stored.take("lm_head.weight", tuple(embedding.shape)).to(kind))
-        return Llama(shape, layers, embedding, norm, head, rotation(shape, kind))
+        head = embedding if shape.tied else stored.take("lm_head.weight", tuple(embedding.shape))
+        head = packed((head * gain).to(kind))
+        return Llama(shape, layers, embedding.to(kind), Linear(head), rotation(shape, kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,24 @@ class _Stored:
         bias = self.take(f"{name}.bias", shape[:1]) if f"{name}.bias" in self._tensors else torch.zeros(shape[0])
         return self.take(f"{name}.weight", shape), bias
 
-    def linear(self, weight: Tensor, bias: Tensor, *pieces: Piece) -> Linear:
-        """A layer as it is served; `pieces` name the stored layers in it, one under the other."""
-        lows = tuple(self._low_rank(adapter, weight.shape[1], pieces) for adapter in self._adapters)
-        return Linear(weight.to(self.kind).contiguous(), bias.to(self.kind) if bias.any() else None, lows)
+    def gain(self, name: str, width: int) -> Tensor:
+        """What a norm multiplies by, with the root of the width: `Llama` divides by a row's length alone."""
+        return self.take(name, (width,)) * math.sqrt(width)
 
-    def _low_rank(self, adapter: Adapter, width: int, pieces: Sequence[Piece]) -> LowRank | None:
+    def linear(self, weight: Tensor, bias: Tensor, *pieces: Piece, gain: Tensor | None = None) -> Linear:
+        """A layer as it is served, the `gain` of the norm before it inside.
+
+        `pieces` name the stored layers in it, one under the other.
+        """
+        import torch
+
+        gain = torch.ones(weight.shape[1]) if gain is None else gain
+        lows = tuple(self._low_rank(adapter, gain, pieces) for adapter in self._adapters)
+        return Linear(
+            packed((weight * gain).to(self.kind).contiguous()), bias.to(self.kind) if bias.any() else None, lows
+        )
+
+    def _low_rank(self, adapter: Adapter, gain: Tensor, pieces: Sequence[Piece]) -> LowRank | None:
         """What an adapter adds to all pieces at once: their A one under the other, their B along the diagonal."""
         import torch
         from torch.nn.functional import pad
@@ -95,12 +109,12 @@ class _Stored:
                 continue
             if part.down.shape[1] != piece.inside or len(part.up) != piece.out:
                 raise misfit(adapter.name, piece.module, part, piece.inside, piece.out)
-            downs.append(pad(part.down, (0, width - piece.inside)))
+            downs.append(pad(part.down, (0, len(gain) - piece.inside)) * gain)
             ups.append(pad(part.up * piece.scale, (0, 0, 0, piece.spare)))
         if not downs:
             return None
         diagonal: Tensor = torch.block_diag(*ups)  # type: ignore[no-untyped-call]
-        return LowRank(torch.cat(downs).to(self.kind), diagonal.to(self.kind))
+        return LowRank(packed(torch.cat(downs).to(self.kind)), packed(diagonal.to(self.kind)))
 
     def refuse_unused(self) -> None:
         """Raise UserError for an adapter that changes what is not here, or not served with adapters."""
@@ -127,21 +141,21 @@ def _layer(stored: _Stored, shape: Shape, number: int) -> Layer:
     scale = shape.head_dim**-0.5  # the attention's scale goes into the query weights
     spare = -shape.intermediate % LANES
     return Layer(
-        norm=stored.take(f"{at}.input_layernorm.weight", (shape.hidden,)).to(stored.kind),
         mix=stored.linear(
             torch.cat((query * scale, key, value)),
             torch.cat((query_bias * scale, key_bias, value_bias)),
             Piece(f"{attention}.q_proj", shape.hidden, wide, scale=scale),
             Piece(f"{attention}.k_proj", shape.hidden, narrow),
             Piece(f"{attention}.v_proj", shape.hidden, narrow),
+            gain=stored.gain(f"{at}.input_layernorm.weight", shape.hidden),
         ),
         out=stored.linear(out, out_bias, Piece(f"{attention}.o_proj", wide, shape.hidden)),
-        second_norm=stored.take(f"{at}.post_attention_layernorm.weight", (shape.hidden,)).to(stored.kind),
         widen=stored.linear(
             torch.cat((pad(gate, (0, 0, 0, spare)), pad(up, (0, 0, 0, spare)))),
             torch.cat((pad(gate_bias, (0, spare)), pad(up_bias, (0, spare)))),
             Piece(f"{feed}.gate_proj", shape.hidden, shape.intermediate, spare),
             Piece(f"{feed}.up_proj", shape.hidden, shape.intermediate, spare),
+            gain=stored.gain(f"{at}.post_attention_layernorm.weight", shape.hidden),
         ),
         narrow=stored.linear(
             pad(down, (0, spare)), down_bias, Piece(f"{feed}.down_proj", shape.intermediate, shape.hidden)

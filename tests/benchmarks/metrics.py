@@ -10,7 +10,6 @@ import argparse
 import itertools
 import json
 import math
-import re
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from synthesis.metrics.lexical import Lexical
 from synthesis.metrics.variety import Openings, Repetition
 from synthesis.spoken import counted
 from tests.benchmarks.server import ROOT
-from tests.benchmarks.table import PAGE, machine
+from tests.benchmarks.table import PAGE, machine, placed
 from tests.plain_counts import peak
 
 TITLE = "## Metrics of very many dialogues"
@@ -121,13 +120,6 @@ def _spread(values: list[float]) -> str:
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def placed(page: str, text: str) -> str:
-    """`page` with the section `text` in place of the one it had, or before the last one."""
-    page = re.sub(rf"{re.escape(TITLE)}.*?(?=\n## |\Z)", "", page, flags=re.DOTALL).rstrip() + "\n"
-    head, between, tail = page.rpartition("\n## ")
-    return f"{head.rstrip()}\n\n{text}{between}{tail}" if between else f"{page}\n{text}"
-
-
 def main(arguments: list[str]) -> int:
     """Exit status: 0 all held, 1 not."""
     parser = argparse.ArgumentParser("python -m tests.benchmarks.metrics", description=str(__doc__).splitlines()[0])
@@ -142,7 +134,7 @@ def main(arguments: list[str]) -> int:
     text, held = section(flags.dialogues, measured(flags.dialogues, flags.rounds))
     print(text)
     if flags.write:
-        PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+        PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), TITLE, text), encoding="utf-8")
     return 0 if held else 1
 
 

@@ -9,6 +9,7 @@ import argparse
 import datetime
 import os
 import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -147,6 +148,13 @@ def machine() -> str:
     """Cores and memory; nothing that names the machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB memory, {platform.system()} {platform.machine()}"
+
+
+def placed(page: str, title: str, text: str) -> str:
+    """`page` with the section `text` in place of the one of that title, or before the last one."""
+    page = re.sub(rf"{re.escape(title)}.*?(?=\n## |\Z)", "", page, flags=re.DOTALL).rstrip() + "\n"
+    head, between, tail = page.rpartition("\n## ")
+    return f"{head.rstrip()}\n\n{text}{between}{tail}" if between else f"{page}\n{text}"
 
 
 def main(arguments: list[str]) -> int:
