@@ -40,8 +40,8 @@ STATEMENTS = 20000
 DRILLS = 9000
 """Of each kind (choice): about 4 % of all tokens."""
 
-ECHOES = 9000
-"""Rows of words that come again (choice): about 2M tokens."""
+ECHOES = 12000
+"""Rows of words that come again (choice): about 2.5M tokens."""
 
 
 def text_rows(given: Corpus, rng: Random, scale: float) -> Iterator[Row]:

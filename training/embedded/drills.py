@@ -7,6 +7,7 @@ where hardly anything comes twice word by word; here everything does.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
@@ -15,8 +16,11 @@ from training.embedded.row import Row, asked
 from training.embedded.talks import Talk
 
 _AGAIN = ("Again:", "Once more:", "The same again:", "Repeated:")
-ECHO = 640
-"""Characters of a row of words and their echo: about 230 tokens."""
+ECHO = 1100
+"""Characters of a row of words and their echo: about 240 tokens."""
+
+COMMON = 4000
+"""Words that are common (choice): nearly each is one token of the vocabulary."""
 
 _ORDER = ("first", "second", "third", "fourth", "fifth", "sixth")
 
@@ -39,12 +43,14 @@ def rows(
 
 
 def echoes(texts: Iterable[str], count: int, rng: Random) -> Iterator[Row]:
-    """Words drawn from those of the texts, each as likely as any other, and the same again until a row is full.
+    """Common words of the texts, each as likely as any other, and the same again until a row is full.
 
-    Nothing foretells such words but where they came before: a model learns to look there within some hundred steps
-    and makes use of it in all that follows. From language alone, where much can be guessed, it learns it late.
+    Nothing foretells them but where they came before: a model learns to look there within some hundred steps and
+    makes use of it in all that follows. From language alone, where much can be guessed, it learns it late; from rare
+    words too, whose parts foretell each other.
     """
-    known = sorted({word for text in texts for word in re.findall(r"\b[a-z]{2,10}\b", text)})
+    said = Counter(word for text in texts for word in re.findall(r"\b[a-z]{2,10}\b", text))
+    known = sorted(word for word, _ in said.most_common(COMMON))
     for number in range(count):
         drawn = f" {' '.join(rng.choices(known, k=rng.randint(8, 36)))}"
         yield Row("drills.echo", "words", f"echo {number}", drawn, (drawn * ECHO)[: ECHO - len(drawn)])
