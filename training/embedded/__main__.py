@@ -38,7 +38,10 @@ STATEMENTS = 20000
 """Statements of the corpus that are assigned to queries (choice)."""
 
 DRILLS = 9000
-"""Of each kind (choice): about 4 % of all tokens."""
+"""Of each kind among the text (choice): a tenth of its tokens."""
+
+FEWER = 6000
+"""Of each kind among the calls (choice): what was learned is kept."""
 
 ECHOES = 12000
 """Rows of words that come again (choice): about 2.5M tokens."""
@@ -48,13 +51,18 @@ def text_rows(given: Corpus, rng: Random, scale: float) -> Iterator[Row]:
     """Plain text and drills."""
     found = list(plain.rows(given.told, rng))
     yield from found
+    yield from _drilled(given, round(DRILLS * scale), rng)
+
+
+def _drilled(given: Corpus, count: int, rng: Random) -> Iterator[Row]:
+    """`count` drills of each kind, over documents and talks."""
     passages = [(source, each.id, each.document or "") for source, each in given.grounded]
     passages += [(talk.source, talk.id, " ".join(talk.turns)) for talk in given.casual]
-    yield from drills.rows(passages, given.casual, spc.shipped("spc_names.txt"), round(DRILLS * scale), rng)
+    yield from drills.rows(passages, given.casual, spc.shipped("spc_names.txt"), count, rng)
 
 
 def call_rows(given: Corpus, rng: Random, scale: float, dropped: Counter[str]) -> Iterator[Row]:
-    """Examples of every call of every recipe. `dropped`: counts what their filters refuse."""
+    """Examples of every call of every recipe, and drills. `dropped`: counts what their filters refuse."""
     learned = [talk for talk in given.casual if not held_out(talk.id)]
     known = spc.answers(learned, round(STATEMENTS * scale), rng)
     yield from spc.rows(given.casual, known, rng, scale, dropped)
@@ -63,6 +71,7 @@ def call_rows(given: Corpus, rng: Random, scale: float, dropped: Counter[str]) -
     yield from solid.rows(corpus.seeking(given, rng, scale), given.entities, rng, scale, dropped)
     yield from autoconv.rows(given.grounded, rng, dropped)
     yield from luas.rows(given.friends, rng, scale)
+    yield from _drilled(given, round(FEWER * scale), rng)
 
 
 def write(rows: list[Row], folder: Path, name: str, rng: Random) -> None:
