@@ -115,7 +115,7 @@ embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.
 	$(BIN)/python -m training.embedded.train --data $(E)/data --size $(SIZE) --out $(E)/$(SIZE) \
 	  $(if $(MINUTES),--max-minutes $(MINUTES)) $(TRAIN)
 	test ! -f $(E)/$(SIZE)/calls/facts.json || { $(BIN)/python -m training.export --out synthesis/embedded \
-	  --run $(foreach part,echo text calls,$(E)/$(SIZE)/$(part)) --limits training/embedded/limits.txt && \
+	  --run $(foreach part,text calls,$(E)/$(SIZE)/$(part)) --limits training/embedded/limits.txt && \
 	  $(BIN)/python -m cards model synthesis/embedded/facts.json --out synthesis/embedded/README.md; }
 
 test: .venv/.dev ## the whole suite

@@ -17,6 +17,7 @@ from synthesis.errors import UserError
 from synthesis.storage import write_json
 from training.command import told
 from training.examples import read
+from training.induction import build_in
 from training.rows import rows
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreT
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> LlamaForCausalLM:
-    """A Llama with random weights, tied embeddings and the tokenizer's special ids."""
+    """A Llama with random weights but for a circuit that copies, tied embeddings and the tokenizer's special ids."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
@@ -117,6 +118,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> Ll
     )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
+    build_in(model, seed)
     model.generation_config = GenerationConfig(**ids, do_sample=True, temperature=0.7, top_p=0.9)
     return model
 

@@ -1,9 +1,9 @@
 """Builds the embedded model's material: `python -m training.embedded --corpus FILE --out DIR`.
 
 Reads a corpus of dialogues (JSONL.gz: source, messages, cond), what lies beside it (see friends.py) and what ships
-with the recipes, and writes `echo` (words that come again), `text` (plain text and drills) and `calls` (examples of
-every call of every recipe), each as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went
-in, by source and task. The same files and seed give the same bytes.
+with the recipes, and writes `text` (plain text and drills) and `calls` (examples of every call of every recipe), each
+as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went in, by source and task. The same
+files and seed give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LICENCES = {
     "star": "MIT", "taskmaster4": "CC-BY-4.0", "woz": "Apache-2.0", "camrest": "CC-BY-4.0", "crd3": "CC-BY-SA-4.0",
     "dstc11_track5": "CDLA-Sharing-1.0", "medquad": "CC-BY-4.0", "qmsum": "MIT", "qmsum_qa": "MIT", "gsm8k": "MIT",
     "mts_dialog": "CC-BY-4.0", "aci_bench": "CC-BY-4.0", "multiwoz": "MIT",
-    **dict.fromkeys(("seeds", "words", "worlds", "town"), "Apache-2.0"),
+    **dict.fromkeys(("seeds", "worlds", "town"), "Apache-2.0"),
     "outlines": "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, CC-BY-3.0, MIT",
     "entities": "Apache-2.0, CC-BY-4.0, MIT",
 }  # fmt: skip
@@ -42,9 +42,6 @@ DRILLS = 9000
 
 FEWER = 6000
 """Of each kind among the calls (choice): what was learned is kept."""
-
-ECHOES = 12000
-"""Rows of words that come again (choice): about 2.5M tokens."""
 
 
 def text_rows(given: Corpus, rng: Random, scale: float) -> Iterator[Row]:
@@ -112,12 +109,9 @@ def main() -> None:
     found = corpus.read(given.corpus, beside, rng, given.scale)
     texts = list(text_rows(found, rng, given.scale))
     calls = list(call_rows(found, rng, given.scale, dropped))
-    said = (text for each in found.told for _, text in each.messages)
-    other = Random(f"echo:{given.seed}")
-    echoes = list(drills.echoes(said, round(ECHOES * given.scale), other))
-    for name, rows, shuffled in (("text", texts, rng), ("calls", calls, rng), ("echo", echoes, other)):
-        write(rows, given.out, name, shuffled)
-    whole = facts([*echoes, *texts, *calls], dropped, friends.absent(beside))
+    for name, rows in (("text", texts), ("calls", calls)):
+        write(rows, given.out, name, rng)
+    whole = facts([*texts, *calls], dropped, friends.absent(beside))
     write_json(given.out / "facts.json", whole)
     print(json.dumps(whole, indent=1))
 

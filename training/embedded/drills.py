@@ -6,9 +6,7 @@ where hardly anything comes twice word by word; here everything does.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from synthesis.words import sentences
@@ -16,12 +14,6 @@ from training.embedded.row import Row, asked
 from training.embedded.talks import Talk
 
 _AGAIN = ("Again:", "Once more:", "The same again:", "Repeated:")
-ECHO = 1100
-"""Characters of a row of words and their echo: about 240 tokens."""
-
-COMMON = 4000
-"""Words that are common (choice): nearly each is one token of the vocabulary."""
-
 _ORDER = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
@@ -40,20 +32,6 @@ def rows(
     for _ in range(count):
         yield rng.choice((_twice, _part, _asked_for))(*rng.choice(passages), rng)
         yield _recall(rng.sample(facts, rng.randint(3, 8)), names, rng)
-
-
-def echoes(texts: Iterable[str], count: int, rng: Random) -> Iterator[Row]:
-    """Common words of the texts, each as likely as any other, and the same again until a row is full.
-
-    Nothing foretells them but where they came before: a model learns to look there within some hundred steps and
-    makes use of it in all that follows. From language alone, where much can be guessed, it learns it late; from rare
-    words too, whose parts foretell each other.
-    """
-    said = Counter(word for text in texts for word in re.findall(r"\b[a-z]{2,10}\b", text))
-    known = sorted(word for word, _ in said.most_common(COMMON))
-    for number in range(count):
-        drawn = f" {' '.join(rng.choices(known, k=rng.randint(8, 36)))}"
-        yield Row("drills.echo", "words", f"echo {number}", drawn, (drawn * ECHO)[: ECHO - len(drawn)])
 
 
 def _cut(text: str, rng: Random) -> list[str]:

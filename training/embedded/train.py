@@ -1,7 +1,7 @@
 """Trains the embedded model: `python -m training.embedded.train --data DIR --size small --out DIR`.
 
-`--data` is what `training.embedded` and `training.tokens` made; the corpus is not needed. First words that come again,
-then the text, then the calls, each by its YAML (training/embedded_SIZE_PART.yaml); further flags go to `training.sft`.
+`--data` is what `training.embedded` and `training.tokens` made; the corpus is not needed. First the text, then the
+calls, each by its YAML (training/embedded_SIZE_PART.yaml); further flags go to `training.sft`.
 The small model is trained by two processes on the CPU, the large one by one process with a GPU. A killed or stopped
 training goes on with the same command; `--max-minutes` spreads it over several.
 """
@@ -23,7 +23,7 @@ from training.command import told
 from training.models import SIZES, UNTRAINED
 
 HERE = Path(__file__).parents[1]
-PARTS = ("echo", "text", "calls")
+PARTS = ("text", "calls")
 PROCESSES = {"small": 2, "large": 1}
 TOKENIZER = "tokenizer"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30)}
