@@ -261,16 +261,6 @@ def test_a_foreign_question_has_no_answer() -> None:
     assert len(put.turns) == 6
 
 
-def test_an_echo_is_words_of_the_texts_and_the_same_again() -> None:
-    texts = ["I walk my old dog by the river", "We sing in a choir every week", "It rained all summer long"]
-    for row in drills.echoes(texts, 40, Random(0)):
-        assert isinstance(row.prompt, str)
-        assert set(row.prompt.split()) <= {word for text in texts for word in text.split()}
-        assert not {"I", "We", "It", "a"} & set(row.prompt.split())
-        assert len(row.prompt + row.answer) == drills.ECHO
-        assert (row.prompt * drills.ECHO).startswith(row.prompt + row.answer)
-
-
 def test_drills_ask_for_what_stands_before() -> None:
     passage = ("own", "p-1", " ".join(f"Boat number {number} sails at {number}." for number in range(12)))
     talks = [Talk(f"t-{number}", "spc", (), ((f"I own boat {number}.",), ())) for number in range(10)]

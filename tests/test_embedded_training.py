@@ -138,9 +138,8 @@ def test_a_part_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path, dat
 def test_parts_follow_each_other_and_are_not_trained_twice(data: Path, start: Path) -> None:
     import shutil
 
-    for done in ("echo", "text"):  # as if the first parts were done
-        shutil.copytree(start / "start", start / done)
-        (start / done / "facts.json").write_text("{}")
+    shutil.copytree(start / "start", start / "text")  # as if the first part were done
+    (start / "text" / "facts.json").write_text("{}")
     training = Training(data, "large", start, FLAGS)
     training.check()
     assert training.run()
@@ -168,8 +167,8 @@ def test_the_small_model_is_trained_by_two_processes(tmp_path: Path) -> None:
 def test_sizes_are_those_that_the_weights_may_have(tokenizer: Any) -> None:
     import dataclasses
 
-    for name, low, high in (("small", 10e6, 12e6), ("large", 25e6, 30e6)):
+    for name, low, high in (("small", 10e6, 15e6), ("large", 25e6, 30e6)):
         shape = dataclasses.replace(SIZES[name])
         layer = 4 * shape.hidden**2 + 3 * shape.hidden * shape.intermediate + 2 * shape.hidden
-        assert low <= shape.vocabulary * shape.hidden + shape.layers * layer + shape.hidden <= high
+        assert low <= 2 * shape.vocabulary * shape.hidden + shape.layers * layer + shape.hidden <= high
         assert shape.hidden % shape.heads == 0

@@ -25,38 +25,40 @@ FAST_PAIRS = 8
 SLOW = 0.004
 """Radians a token: what turns less carries which token it is, up to some hundred tokens away (choice)."""
 
-CONSTANT, BEFORE, MATCH, FOLLOWED, FORETOLD = 4.0, 1.5, 2.0, 1.5, 6.0
-"""Strengths (choices, tried on words that come again: 96 % of them are foretold): a value all embeddings share, how
-sharply a head looks at the token before and at tokens that match, and what each of the heads writes. The first and
-the last two are in standard deviations of an embedding."""
+CONSTANT, BEFORE, MATCH, FOLLOWED, FORETOLD, LOUD = 4.0, 1.5, 2.0, 1.5, 6.0, 0.03
+"""Strengths (choices, tried on words that come again: 96 % of them are foretold): a value that all embeddings share,
+how sharply a head looks at the token before and at tokens that match, what each of the heads writes, and the output
+embeddings. An input embedding's deviation is 1: beside it, what the layers write in their first steps is small."""
 
 
 def build_in(model: LlamaForCausalLM, seed: int) -> None:
     """Writes the circuit into a model of random weights; all else that layers add to the stream starts at nothing.
 
     An embedding becomes one shared value, the token (all of one length, so that none is louder), and room for the
-    token before. Models of a single layer are left as they are.
+    token before; an output embedding is the token alone. Models of a single layer, and those whose input and output
+    embeddings are one, are left as they are.
     """
     import torch
 
-    if len(model.model.layers) < LAYERS:
+    if len(model.model.layers) < LAYERS or model.config.tie_word_embeddings:
         return
     for layer in model.model.layers:
         layer.self_attn.o_proj.weight.data.zero_()
         layer.mlp.down_proj.weight.data.zero_()
-    deviation = model.config.initializer_range
-    embedding = model.get_input_embeddings().weight.data
+    embedding, output = model.get_input_embeddings().weight.data, model.get_output_embeddings().weight.data
     room = min(model.config.hidden_size // model.config.num_attention_heads, embedding.shape[1] // 2)
     token = slice(1, embedding.shape[1] - room)
     known = embedding[:, token]
     width = known.shape[1]
-    known *= deviation * width**0.5 / known.norm(dim=1, keepdim=True).clamp(min=deviation)  # that of <pad> is nothing
-    embedding[:, 0] = CONSTANT * deviation
+    known *= width**0.5 / known.norm(dim=1, keepdim=True).clamp(min=1e-6)  # that of <pad> is nothing
+    embedding[:, 0] = CONSTANT
     embedding[:, -room:] = 0.0
+    output.zero_()
+    output[:, token] = LOUD * known
     random = torch.Generator().manual_seed(seed)
     directions = torch.linalg.qr(torch.randn(width, width, generator=random)).Q
-    _look_before(model, directions[:room], token, deviation)
-    _look_for_matches(model, directions, token, deviation)
+    _look_before(model, directions[:room], token)
+    _look_for_matches(model, directions, token)
 
 
 def _turns(model: LlamaForCausalLM) -> torch.Tensor:
@@ -65,7 +67,7 @@ def _turns(model: LlamaForCausalLM) -> torch.Tensor:
     return turns
 
 
-def _look_before(model: LlamaForCausalLM, directions: torch.Tensor, token: slice, deviation: float) -> None:
+def _look_before(model: LlamaForCausalLM, directions: torch.Tensor, token: slice) -> None:
     """A head of the first layer copies the token before into the room kept for it."""
     attention, turns = model.model.layers[0].self_attn, _turns(model)
     size, fast = attention.head_dim, min(FAST_PAIRS, len(turns))
@@ -78,10 +80,10 @@ def _look_before(model: LlamaForCausalLM, directions: torch.Tensor, token: slice
     key[:fast, 0] = BEFORE
     room = len(directions)
     value[:room, token] = directions
-    attention.o_proj.weight.data[-room:, :room].fill_diagonal_(FOLLOWED * deviation)
+    attention.o_proj.weight.data[-room:, :room].fill_diagonal_(FOLLOWED)
 
 
-def _look_for_matches(model: LlamaForCausalLM, directions: torch.Tensor, token: slice, deviation: float) -> None:
+def _look_for_matches(model: LlamaForCausalLM, directions: torch.Tensor, token: slice) -> None:
     """Half of the second layer's heads attend to what has followed the present token, and foretell it."""
     attention, turns = model.model.layers[1].self_attn, _turns(model)
     size, width = attention.head_dim, len(directions)
@@ -97,4 +99,4 @@ def _look_for_matches(model: LlamaForCausalLM, directions: torch.Tensor, token: 
             key[at, token.stop + place % room] = MATCH
         spoken = directions[[at % width for at in range(own.start, own.stop)]]
         value[:, token] = spoken
-        attention.o_proj.weight.data[token, own] = FORETOLD * deviation * spoken.T
+        attention.o_proj.weight.data[token, own] = FORETOLD * spoken.T

@@ -61,9 +61,9 @@ class Shape:
 
 SIZES = {
     "small": Shape(8192, 320, 7, 5, 864, 1024),
-    "large": Shape(8192, 512, 8, 8, 1376, 1024),
+    "large": Shape(8192, 512, 7, 8, 1280, 1024),
 }
-"""The embedded model's: 11.3M parameters for CPUs, 29.5M for one GPU."""
+"""The embedded model's: 13.9M parameters for CPUs, 29.5M for one GPU."""
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
@@ -96,7 +96,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreT
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> LlamaForCausalLM:
-    """A Llama with random weights but for a circuit that copies, tied embeddings and the tokenizer's special ids."""
+    """A Llama with random weights but for a circuit that copies, and the tokenizer's special ids."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
@@ -113,7 +113,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> Ll
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
         max_position_embeddings=shape.context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         **ids,
     )
     torch.manual_seed(seed)

@@ -1,0 +1,82 @@
+"""The circuit for copying: before any training, what came before is foretold where it comes again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+VOCABULARY, HIDDEN = 600, 192
+
+
+def model(layers: int, seed: int = 0, tied: bool = False) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from training.induction import build_in
+
+    torch.manual_seed(seed)
+    made = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=HIDDEN,
+            intermediate_size=256,
+            num_hidden_layers=layers,
+            num_attention_heads=3,
+            tie_word_embeddings=tied,
+            pad_token_id=0,
+        )
+    )
+    build_in(made, seed)
+    return made.eval()
+
+
+def periods(length: int, whole: int) -> Any:
+    """Rows of `length` different tokens (8, whole), that come again until the row is full."""
+    random = torch.Generator().manual_seed(length)
+    rows = torch.stack([torch.randperm(VOCABULARY - 1, generator=random)[:length] + 1 for _ in range(8)])
+    return rows.repeat(1, -(-whole // length))[:, :whole]
+
+
+@pytest.mark.parametrize("length", [5, 40, 150])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tokens_that_come_again_are_foretold(length: int, dtype: Any) -> None:
+    rows = periods(length, 300)
+    with torch.no_grad():
+        guessed = model(3).to(dtype)(rows).logits[:, length:-1].argmax(-1)
+    assert (guessed == rows[:, length + 1 :]).float().mean() > 0.9
+
+
+def test_new_tokens_are_not() -> None:
+    rows = periods(300, 300)
+    with torch.no_grad():
+        guessed = model(3)(rows).logits[:, :-1].argmax(-1)
+    assert (guessed == rows[:, 1:]).float().mean() < 0.02
+
+
+def test_every_weight_learns() -> None:
+    made = model(2)
+    for _ in range(2):  # layers that add nothing yet get gradients once what they add through has moved
+        rows = periods(20, 60)
+        made(rows, labels=rows).loss.backward()
+        with torch.no_grad():
+            for weight in made.parameters():
+                weight -= 0.1 * weight.grad
+    assert all(weight.grad.abs().sum() > 0 for weight in made.parameters())
+
+
+@pytest.mark.parametrize(("layers", "tied"), [(1, False), (2, True)])
+def test_models_that_cannot_hold_it_are_left_as_they_are(layers: int, tied: bool) -> None:
+    from transformers import LlamaForCausalLM
+
+    made = model(layers, tied=tied)
+    torch.manual_seed(0)
+    plain = LlamaForCausalLM(made.config)
+    assert all(a.equal(b) for a, b in zip(made.parameters(), plain.parameters(), strict=True))
+
+
+def test_the_same_seed_gives_the_same_circuit() -> None:
+    assert all(a.equal(b) for a, b in zip(model(2).parameters(), model(2).parameters(), strict=True))
+    assert not model(2).model.layers[1].self_attn.q_proj.weight.equal(model(2, 1).model.layers[1].self_attn.q_proj.weight)
