@@ -79,4 +79,6 @@ def test_models_that_cannot_hold_it_are_left_as_they_are(layers: int, tied: bool
 
 def test_the_same_seed_gives_the_same_circuit() -> None:
     assert all(a.equal(b) for a, b in zip(model(2).parameters(), model(2).parameters(), strict=True))
-    assert not model(2).model.layers[1].self_attn.q_proj.weight.equal(model(2, 1).model.layers[1].self_attn.q_proj.weight)
+    assert (
+        not model(2).model.layers[1].self_attn.q_proj.weight.equal(model(2, 1).model.layers[1].self_attn.q_proj.weight)
+    )
