@@ -25,7 +25,7 @@ from synthesis.intents import one_step, plans
 from synthesis.intents.labels import AGENT, USER, contradiction
 from synthesis.recipe import Dropped
 from synthesis.task_oriented.speech.wording import slots_read
-from training.embedded import autoconv, drills, intents, solid
+from training.embedded import autoconv, drills, intents, judging, solid
 from training.embedded.__main__ import main
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, third, told_of
@@ -272,3 +272,36 @@ def test_drills_ask_for_what_stands_before() -> None:
         else:
             before, _, after = re.split(r"\n(Again|Once more|The same again|Repeated):\n", row.answer)
             assert all(line in before for line in after.splitlines())
+
+
+# Verdicts
+
+
+def test_turns_are_marked_by_whether_they_answer_the_one_before() -> None:
+    turns = [f"My number is {number}." for number in range(10)]
+    other = [f"Theirs is {number}." for number in range(10)]
+    marks: Counter[str] = Counter()
+    for seed in range(200):
+        prompt, told = judging.follows(turns, other, Random(seed))
+        said = [line.partition(": ")[2] for line in prompt.partition("\n\n")[0].splitlines()]
+        for line, before, after in zip(told.splitlines(), said, said[1:], strict=False):
+            at, mark = line.split()
+            assert said[int(at) - 1] == after
+            pair = [*map(turns.index, (before, after))] if {before, after} <= set(turns) else [0, 0]
+            assert (mark == "yes") == (pair[1] == pair[0] + 1)
+            marks[mark] += 1
+        assert len(told.splitlines()) == len(said) - 1
+    assert 0.25 < marks["yes"] / sum(marks.values()) < 0.75
+
+
+def test_traits_are_given_to_who_tells_them() -> None:
+    turns = ("I sail a wooden boat.", "I bake rye bread.", "It leaks.", "It burns.")
+    part = (["I sail a wooden boat.", "I collect stamps."], ["I bake rye bread.", "I sing."]), turns
+    prompt, told = judging.owners(part, ["I climb rocks.", "I keep ten bees."], Random(0)) or ("", "")
+    listed = [line.partition(". ")[2] for line in prompt.partition("Who tells this?\n")[2].splitlines()]
+    owners = dict(zip(listed, (line.partition(" ")[2] for line in told.splitlines()), strict=True))
+    assert owners.pop("I sail a wooden boat.") == "User 1"
+    assert owners.pop("I bake rye bread.") == "User 2"
+    assert set(owners.values()) == {"nobody"}
+    assert len(owners) == 3
+    assert judging.owners(((["I knit."], ["I sing."]), turns), ["I climb.", "I dig."], Random(0)) is None

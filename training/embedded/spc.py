@@ -14,6 +14,7 @@ from synthesis.dialogue import Dialogue, Persona, Turn
 from synthesis.filter import Filter, first_reason
 from synthesis.reading import USERS
 from synthesis.recipes.spc import Spc
+from training.embedded import judging
 from training.embedded import persona_chat as calls
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.row import Row, asked, fitting, held_out, several
@@ -22,16 +23,23 @@ from training.embedded.talks import Talk, frequent
 PASSES = {"spc": 10, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
 """How often a source's dialogues are taken, each time in another part and with other profiles."""
 
-EXEMPLARS = 0.3
+EXEMPLARS = 0.1
 """Share of generator examples with an exemplar in front, where it fits."""
 
 PAPER = 0.12
 """Share of generator examples in the published form."""
 
-WOVEN = 0.5
+WOVEN = 0.7
 """Share of conversations with traits woven in: corpora seldom say what their profiles tell."""
 
-CRITICS = {"faithfulness": 7000, "faithfulness_paper": 4000, "toxicity": 2500, "comparison": 5000}
+CRITICS = {
+    "spc.faithfulness": 7000,
+    "spc.faithfulness_paper": 4000,
+    "spc.toxicity": 2500,
+    "spc.comparison": 8000,
+    "drills.follows": 12000,
+    "drills.owners": 9000,
+}
 SENTENCES = {"persona": 7000, "negation": 5000, "entailment": 4000, "contradiction": 3000}
 QUERIES = {"query": 2500, "new_query": 800}
 
@@ -142,20 +150,22 @@ async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str | None:
 
 
 def _criticised(parts: Sequence[Part], spare: Sequence[str], rng: Random, scale: float) -> Iterator[Row]:
-    """Examples of the critics' calls."""
+    """Examples of the critics' calls, and drills for verdicts."""
     learned = [part for talk, part in parts if not held_out(talk.id)]
 
     def make(task: str) -> Row | None:
         talk, part = rng.choice(parts)
         other = rng.choice(learned)[1]
         makers: dict[str, Callable[[], calls.Pair | None]] = {
-            "faithfulness": lambda: calls.faithfulness(part, spare, rng),
-            "faithfulness_paper": lambda: calls.faithfulness_paper(part, rng),
-            "toxicity": lambda: calls.toxicity(part[1], rng),
-            "comparison": lambda: calls.better(part[1], other, rng),
+            "spc.faithfulness": lambda: calls.faithfulness(part, spare, rng),
+            "spc.faithfulness_paper": lambda: calls.faithfulness_paper(part, rng),
+            "spc.toxicity": lambda: calls.toxicity(part[1], rng),
+            "spc.comparison": lambda: calls.better(part[1], other, rng),
+            "drills.follows": lambda: judging.follows(part[1], other, rng),
+            "drills.owners": lambda: judging.owners(part, spare, rng),
         }
         pair = makers[task]()
-        return asked(f"spc.{task}", talk.source, talk.id, *pair) if pair else None
+        return asked(task, talk.source, talk.id, *pair) if pair else None
 
     for task, count in CRITICS.items():
         yield from several(round(count * scale), partial(make, task)) if parts else ()
