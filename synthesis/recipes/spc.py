@@ -130,7 +130,7 @@ LAPTOP: dict[str, Any] = {
     "cluster_size": 9.0,
     "profiles": 120,
     "candidates": 2,
-    "exemplars_per_prompt": 1,
+    "exemplars_per_prompt": 0,  # the embedded model is small enough to take up what another conversation is about
     "length": 384,
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
     "temperature": 0.7,
