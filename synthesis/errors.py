@@ -39,6 +39,10 @@ class UserError(ParleyError):
     exit_status = 2
 
 
+class NoSeeds(UserError):
+    """Nothing could be made of what was given, or of what the model said to it."""
+
+
 class KeyRefused(UserError):
     """The endpoint wants another key, or any."""
 

@@ -49,6 +49,7 @@ from synthesis.errors import (
     EngineError,
     Failure,
     JournalError,
+    NoSeeds,
     Outage,
     ReadingError,
     StorageError,
@@ -265,7 +266,7 @@ def _checked(rows: Iterable[Row], recipe: str) -> Iterator[Row]:
         last = row["id"]
         yield row
     if last is None:
-        raise UserError(
+        raise NoSeeds(
             f"recipe {recipe}: no seed could be made from what was given; give more material or loosen what pairs it"
         )
 

@@ -133,8 +133,6 @@ LAPTOP: dict[str, Any] = {
     "exemplars_per_prompt": 0,  # the embedded model is small enough to take up what another conversation is about
     "length": 384,
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
-    "temperature": 0.7,
-    "top_p": 0.9,
 }
 
 _LEAST = {

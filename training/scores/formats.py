@@ -23,7 +23,7 @@ from synthesis import outcomes, reading
 from synthesis.command import recipe_class
 from synthesis.dialogue import Dialogue, from_json
 from synthesis.engine import Engine, Info, Reply, Request
-from synthesis.errors import Outage, ReadingError, RequestRefused
+from synthesis.errors import NoSeeds, Outage, ReadingError, RequestRefused
 from synthesis.recipe import make
 from synthesis.run import Plan, run
 
@@ -161,7 +161,7 @@ async def ran(form: Form, engine: Engine, info: Info, n: int, seed: int, *, free
         plan = Plan(recipe, "laptop", Path(folder), n, seed, info, in_flight=16)
         try:
             counts = (await run(plan, counting, lambda phase, seeds, counts: None))["counts"]
-        except (ReadingError, RequestRefused, Outage) as error:
+        except (NoSeeds, ReadingError, RequestRefused, Outage) as error:
             await engine(Request("still there", 1, prompt="Yes"))
             stopped = f"{type(error).__name__}: {error}"
         else:
