@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 VOCABULARY, HIDDEN = 600, 192
 
 
-def model(layers: int, seed: int = 0, tied: bool = False) -> Any:
+def model(layers: int, seed: int = 0, tied: bool = False, heads: int = 3, kv_heads: int = 3) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from training.induction import build_in
@@ -24,7 +24,10 @@ def model(layers: int, seed: int = 0, tied: bool = False) -> Any:
             hidden_size=HIDDEN,
             intermediate_size=256,
             num_hidden_layers=layers,
-            num_attention_heads=3,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            head_dim=64,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
             tie_word_embeddings=tied,
             pad_token_id=0,
         )
@@ -42,10 +45,11 @@ def periods(length: int, whole: int) -> Any:
 
 @pytest.mark.parametrize("length", [5, 40, 150])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_tokens_that_come_again_are_foretold(length: int, dtype: Any) -> None:
+@pytest.mark.parametrize(("heads", "kv_heads"), [(3, 3), (4, 2)])
+def test_tokens_that_come_again_are_foretold(length: int, dtype: Any, heads: int, kv_heads: int) -> None:
     rows = periods(length, 300)
     with torch.no_grad():
-        guessed = model(3).to(dtype)(rows).logits[:, length:-1].argmax(-1)
+        guessed = model(3, heads=heads, kv_heads=kv_heads).to(dtype)(rows).logits[:, length:-1].argmax(-1)
     assert (guessed == rows[:, length + 1 :]).float().mean() > 0.9
 
 

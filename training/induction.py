@@ -46,7 +46,7 @@ def build_in(model: LlamaForCausalLM, seed: int) -> None:
         layer.self_attn.o_proj.weight.data.zero_()
         layer.mlp.down_proj.weight.data.zero_()
     embedding, output = model.get_input_embeddings().weight.data, model.get_output_embeddings().weight.data
-    room = min(model.config.hidden_size // model.config.num_attention_heads, embedding.shape[1] // 2)
+    room = min(model.model.layers[0].self_attn.head_dim, embedding.shape[1] // 2)
     token = slice(1, embedding.shape[1] - room)
     known = embedding[:, token]
     width = known.shape[1]
@@ -84,19 +84,25 @@ def _look_before(model: LlamaForCausalLM, directions: torch.Tensor, token: slice
 
 
 def _look_for_matches(model: LlamaForCausalLM, directions: torch.Tensor, token: slice) -> None:
-    """Half of the second layer's heads attend to what has followed the present token, and foretell it."""
+    """Heads of the second layer attend to what has followed the present token, and foretell it.
+
+    Of heads that share their keys it is the first. Never all heads: some stay free.
+    """
     attention, turns = model.model.layers[1].self_attn, _turns(model)
     size, width = attention.head_dim, len(directions)
     room = attention.o_proj.weight.shape[0] - token.stop
     slow = [pair + half for half in (0, size // 2) for pair, turn in enumerate(turns.tolist()) if turn < SLOW]
-    for head in range(model.config.num_attention_heads // 2 + 1):
-        own = slice(head * size, (head + 1) * size)
-        query, key, value = (part.weight.data[own] for part in (attention.q_proj, attention.k_proj, attention.v_proj))
+    for head in range(min(model.config.num_key_value_heads, model.config.num_attention_heads // 2 + 1)):
+        kept = slice(head * size, (head + 1) * size)
+        first = head * attention.num_key_value_groups * size
+        asking = slice(first, first + size)
+        query = attention.q_proj.weight.data[asking]
+        key, value = (part.weight.data[kept] for part in (attention.k_proj, attention.v_proj))
         for weights in (query, key, value):
             weights.zero_()
         for place, at in enumerate(slow, head * len(slow)):
             query[at, token] = MATCH * directions[place % room]
             key[at, token.stop + place % room] = MATCH
-        spoken = directions[[at % width for at in range(own.start, own.stop)]]
+        spoken = directions[[at % width for at in range(kept.start, kept.stop)]]
         value[:, token] = spoken
-        attention.o_proj.weight.data[token, own] = FORETOLD * spoken.T
+        attention.o_proj.weight.data[token, asking] = FORETOLD * spoken.T
