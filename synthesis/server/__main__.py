@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=3000, help="port, 0 for a free one")
     add("--prometheus-port", type=int, help="another port of the same address for /metrics alone; TGI has 9000")
     add("--max-concurrent-requests", type=int, default=128, help="more are refused at once with 429")
-    add("--max-batch-size", type=int, default=32, help="sequences that are decoded together")
+    add("--max-batch-size", type=int, default=64, help="sequences that are decoded together")
     add("--max-input-tokens", type=int, help="longest prompt (default: max-total-tokens - 1)")
     add("--max-total-tokens", type=int, help="prompt and reply together (default: the model's context)")
     add(

@@ -58,7 +58,7 @@ def attention_agrees(kind: dtype, heads: int, group: int, width: int, least: int
     weights = torch.nn.functional.pad(weights, (0, longest - LENGTHS[0]))
     scores = torch.bmm(queries, keys.transpose(1, 2))
     mixed = torch.bmm(weights, values)
-    for slots in sorted({least, 2 * least, 8, 32}):
+    for slots in sorted({least, 2 * least, 8, 12, 28, 32}):
         for length in LENGTHS:
             end = slots * heads
             part = torch.bmm(queries[:end], keys[:end, :length].contiguous().transpose(1, 2))

@@ -41,11 +41,11 @@ class Shelf:
         self.mask[:, 0] = 0.0  # a free row, whose results nobody reads, attends to one place: no softmax over nothing
         self.owners: list[int] = []
 
-    def add(self, slot: int, length: int) -> None:
-        """A cleared row for a slot, of which `length` tokens will be visible."""
+    def add(self, slot: int, length: int, filled: int = 0) -> None:
+        """A cleared row for a slot, of which `length` tokens will be visible; the first `filled` will be written."""
         row = len(self.owners)
         self.owners.append(slot)
-        self.data[:, :, row].zero_()
+        self.data[:, :, row, :, filled:].zero_()
         self.mask[row].fill_(float("-inf"))
         self.mask[row, :length] = 0.0
 
@@ -101,12 +101,12 @@ class KeyValues:
         self.close(slot)
         self._add(slot, length, length)
 
-    def _add(self, slot: int, tokens: int, visible: int) -> Shelf:
+    def _add(self, slot: int, tokens: int, visible: int, filled: int = 0) -> Shelf:
         capacity = max(capacity_for(tokens), self._least)
         shelf = self._shelves.get(capacity)
         if shelf is None:
             shelf = self._shelves[capacity] = Shelf(self._shape, self._rows, capacity, self._kind)
-        shelf.add(slot, visible)
+        shelf.add(slot, visible, filled)
         self._homes[slot] = shelf
         return shelf
 
@@ -116,7 +116,7 @@ class KeyValues:
         if tokens <= old.capacity:
             return
         row = old.owners.index(slot)
-        new = self._add(slot, tokens, old.capacity)
+        new = self._add(slot, tokens, old.capacity, old.capacity)
         new.data[:, :, len(new.owners) - 1, :, : old.capacity] = old.data[:, :, row]
         self._drop(slot, old)
 

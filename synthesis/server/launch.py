@@ -23,7 +23,7 @@ async def serve(
     threads: int = 1,
     log: Path | None = None,
     dtype: str = "bfloat16",
-    batch: int = 32,
+    batch: int = 64,
     concurrent: int = 128,
     patience: float = 120.0,
     device: str = "cpu",

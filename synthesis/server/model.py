@@ -83,8 +83,13 @@ def padded_rows(rows: int, least: int) -> int:
     """The row count that `rows` is computed with: few distinct ones, since each shape is compiled once (3 ms)."""
     if rows <= 16:
         return max(least, 1 << (rows - 1).bit_length())
-    step = 16 if rows <= 128 else 64
+    step = 16 if rows <= 256 else 64
     return -(-rows // step) * step
+
+
+def padded_slots(slots: int, least: int) -> int:
+    """The number of slots that attention is computed for: finer, since each has keys and values to be read."""
+    return padded_rows(slots, least) if slots <= 8 else max(least, -(-slots // 4) * 4)
 
 
 class Llama:
@@ -236,7 +241,7 @@ class Llama:
             if not rows:
                 continue
             count = len(shelf.owners)
-            padded = shelf.rows if self.strict else min(padded_rows(count, self.least), shelf.rows)
+            padded = shelf.rows if self.strict else min(padded_slots(count, self.least), shelf.rows)
             asking = [slot if slot < len(positions) else 0 for slot in shelf.owners] + [0] * (padded - count)
             slots = [shelf.owners[row] for row in rows]
             chosen, places = torch.tensor(rows), torch.tensor([positions[slot] for slot in slots])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HOLD = (
-    0.02  # seconds that news of running sequences may wait for more: each handing out costs a write a client (choice)
+    0.05  # seconds that news of running sequences may wait for more: each handing out costs a write a client (choice)
 )
 
 Letters = list[tuple[Callable[[News], None], News]]
