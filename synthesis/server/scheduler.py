@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ HOLD = (
     0.05  # seconds that news of running sequences may wait for more: each handing out costs a write a client (choice)
 )
 
-Letters = list[tuple[Callable[[News], None], News]]
+Deliver = Callable[[Sequence[News]], None]
 
 
 @dataclass(slots=True)
@@ -85,8 +85,8 @@ class Scheduler:
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._stopping
 
-    def submit(self, order: Order, deliver: Callable[[News], None]) -> Generation:
-        """Queue an order; `deliver` is called on the event loop with its steps and its end."""
+    def submit(self, order: Order, deliver: Deliver) -> Generation:
+        """Queue an order; `deliver` is called on the event loop with its steps and its end, some at a time."""
         generation = Generation(order, self._tokenizer, deliver)
         with self._news:
             if not self.alive:
@@ -283,17 +283,17 @@ class Scheduler:
         self._metrics.set("tgi_batch_current_max_tokens", reserved)
 
     def _hand_out(self, generations: list[Generation]) -> None:
-        letters: Letters = []
+        letters: list[tuple[Deliver, list[News]]] = []
         for generation in generations:
-            if not generation.cancelled:
-                letters += [(generation.deliver, news) for news in generation.news]
-                generation.silent = generation.silent and not generation.news
-            generation.news.clear()
+            if generation.news and not generation.cancelled:
+                letters.append((generation.deliver, generation.news))
+                generation.silent = False
+            generation.news = []
         if letters and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
                 self._loop.call_soon_threadsafe(_deliver, letters)
 
 
-def _deliver(letters: Letters) -> None:
+def _deliver(letters: list[tuple[Deliver, list[News]]]) -> None:
     for deliver, news in letters:
         deliver(news)

@@ -7,7 +7,7 @@ loop after each step.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ class Order:
 class Generation:
     """An order under way; its place in the scheduler's list is its slot in the cache."""
 
-    def __init__(self, order: Order, tokenizer: Tokenizer, deliver: Callable[[News], None]) -> None:
+    def __init__(self, order: Order, tokenizer: Tokenizer, deliver: Callable[[Sequence[News]], None]) -> None:
         self.order, self.deliver = order, deliver
         self.tokens = list(order.prompt)
         self.news: list[News] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,19 +34,24 @@ class Run:
     def __init__(self, count: int) -> None:
         self.count = count
         self.validation_time = 0.0
-        self._news: asyncio.Queue[tuple[int, News]] = asyncio.Queue()
+        self._news: deque[tuple[int, News]] = deque()
+        self._come = asyncio.Event()
 
-    def deliver(self, place: int, news: News) -> None:
-        self._news.put_nowait((place, news))
+    def deliver(self, place: int, news: Sequence[News]) -> None:
+        self._news.extend((place, one) for one in news)
+        self._come.set()
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to tell for now."""
-        return self._news.empty()
+        return not self._news
 
     async def next(self) -> tuple[int, Step | Result]:
         """The next step or end of any of them; raises Refused when one failed."""
-        place, news = await self._news.get()
+        while self.idle:
+            self._come.clear()
+            await self._come.wait()
+        place, news = self._news.popleft()
         if isinstance(news, Refused):
             raise news
         return place, news
