@@ -42,7 +42,8 @@ async def answers(served: Served, places: range, *, pause: float = 0.0) -> list[
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 async def test_company_arrival_and_reuse_change_no_byte(dtype: str) -> None:
     places = range(24)
-    async with serving("--dtype", dtype, "--prefix-cache-mb", "0", "--max-batch-size", "1") as served:
+    plain = ("--prefix-cache-mb", "0", "--max-batch-size", "1", "--speculate", "0")
+    async with serving("--dtype", dtype, *plain) as served:
         alone = [await served.generate(**asked(place)) for place in places]
     assert len({answer["generated_text"] for answer in alone}) > 12
     async with serving("--dtype", dtype, "--max-batch-size", "32") as served:
@@ -51,6 +52,27 @@ async def test_company_arrival_and_reuse_change_no_byte(dtype: str) -> None:
         assert "tgi_request_skipped_tokens_sum 0\n" not in served.service.metrics.text()
     async with serving("--dtype", dtype, "--max-batch-size", "5", "--prefix-cache-mb", "1") as served:
         assert await answers(served, places) == alone
+
+
+def _passes(served: Served) -> int:
+    """Steps of running sequences so far."""
+    return int(served.service.metrics.text().split('tgi_batch_inference_count{method="decode"} ')[1].split()[0])
+
+
+async def test_what_comes_again_is_written_in_fewer_steps() -> None:
+    """With the same bytes and stream; stop strings and budgets end among guesses, too."""
+    wanted: list[dict[str, Any]] = [
+        {"max_new_tokens": 90},
+        {"max_new_tokens": 90, "stop": ["e"], "repetition_penalty": 1.1},
+        {"max_new_tokens": 40, "grammar": {"type": "regex", "value": "(ab ab ab){3}-{30}"}},
+        {"max_new_tokens": 60, "do_sample": True, "seed": 3, "temperature": 0.1, "top_n_tokens": 2},
+    ]
+    told: list[tuple[Any, int]] = []
+    for most in ("0", "1", "3"):
+        async with serving("--speculate", most) as served:
+            told.append(([await served.generate("ab ab ab ab", **one) for one in wanted], _passes(served)))
+    assert told[0][0] == told[1][0] == told[2][0]
+    assert told[0][1] > 1.3 * told[1][1] > 1.3 * told[2][1]
 
 
 async def test_prompts_that_begin_alike_are_read_once() -> None:

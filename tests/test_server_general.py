@@ -65,7 +65,7 @@ def run(
         for place in range(begin, len(tokens)):
             places = [place, *(len(prompt) + place - begin for prompt in prompts[1:])]
             room.fit(max(places) + 1, len(prompts))
-            rows.append(model.decode([tokens[place], *[7] * company], places, room)[:1])
+            rows.append(model.decode([[tokens[place]], *[[7]] * company], places, room)[:1])
         return torch.cat(rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -68,9 +69,9 @@ def read(model: Llama, tokens: Sequence[int], *, cuts: Sequence[int] = ()) -> to
 def step_by_step(model: Llama, tokens: Sequence[int], begin: int, company: int = 0) -> torch.Tensor:
     """Logits from position `begin` on, one token at a time, with so many other sequences in the batch."""
     with torch.inference_mode():
-        cache = KeyValues(model.shape, 32, model.kind)
+        cache = KeyValues(model.shape, 65, model.kind)
         cache.fit(begin, 0)
-        prompts = [tokens[:begin], *(ids(3 + 11 * other, other + 1) for other in range(company))]
+        prompts = [tokens[:begin], *(ids(3 + 11 * other % 300, other + 1) for other in range(company))]
         cache.fit(max(map(len, prompts)), 0)
         for slot, prompt in enumerate(prompts):
             cache.open(slot, len(prompt))
@@ -79,7 +80,7 @@ def step_by_step(model: Llama, tokens: Sequence[int], begin: int, company: int =
         for place in range(begin, len(tokens)):
             places = [place, *(len(prompt) + place - begin for prompt in prompts[1:])]
             cache.fit(max(places) + 1, len(prompts))
-            rows.append(model.decode([tokens[place], *[7] * company], places, cache)[0])
+            rows.append(model.decode([[tokens[place]], *[[7]] * company], places, cache)[0])
         return torch.stack(rows)
 
 
@@ -109,8 +110,34 @@ def test_reading_in_pieces_changes_no_bit(dtype: str) -> None:
 def test_company_changes_no_bit(dtype: str) -> None:
     model = build(tiny_folder(), dtype)
     alone = step_by_step(model, ids(110), 40)
-    for company in (1, 3, 8, 20):
+    for company in (1, 3, 8, 20, 40, 63):
         assert torch.equal(step_by_step(model, ids(110), 40, company), alone)
+
+
+@pytest.mark.parametrize("company", [0, 5])
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0], ids="{:.0%} come true".format)
+def test_guesses_change_no_bit(rate: float, company: int) -> None:
+    """True guesses are taken for what they are, wrong ones leave nothing behind; others in the batch guess, too."""
+    model, tokens, rng = build(tiny_folder(), "bfloat16"), ids(200), Random(1)
+    alone = step_by_step(model, tokens, 40)
+    with torch.inference_mode():
+        cache = model.room(8)
+        prompts = [tokens[:40], *(ids(30 + 9 * other, other + 1) for other in range(company))]
+        for slot, prompt in enumerate(prompts):
+            cache.open(slot, len(prompt))
+        model.prefill([Part(slot, 0, prompt) for slot, prompt in enumerate(prompts)], cache)
+        place, steps = 40, 0
+        while place < len(tokens):
+            most = min(model.ahead(place), len(tokens) - place - 1)
+            true = [rng.random() < rate for _ in range(most)]
+            guesses = [token if right else 9 for right, token in zip(true, tokens[place + 1 :], strict=False)]
+            others = [[7, *[5] * rng.randint(0, model.ahead(len(prompt) + steps))] for prompt in prompts[1:]]
+            places = [place, *(len(prompt) + steps for prompt in prompts[1:])]
+            rows = model.decode([[tokens[place], *guesses], *others], places, cache)
+            taken = next((at for at, right in enumerate(true) if not right), most)
+            assert torch.equal(rows[: taken + 1], alone[place - 40 : place - 40 + taken + 1])
+            place, steps = place + taken + 1, steps + 1
+        assert steps < 160 if rate else steps == 160
 
 
 def test_strict_rows_give_the_same_numbers() -> None:

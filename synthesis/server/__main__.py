@@ -22,6 +22,7 @@ from synthesis.errors import ParleyError, UserError
 from synthesis.server.adapters import parse
 from synthesis.server.checkpoint import read_config, read_shape, unlike_llama, weight_files
 from synthesis.server.foreign import check_device
+from synthesis.server.lookup import MOST
 
 if TYPE_CHECKING:
     from aiohttp.web import AppRunner
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--prometheus-port", type=int, help="another port of the same address for /metrics alone; TGI has 9000")
     add("--max-concurrent-requests", type=int, default=128, help="more are refused at once with 429")
     add("--max-batch-size", type=int, default=64, help="sequences that are decoded together")
+    add("--speculate", type=int, default=MOST, help="tokens guessed ahead, from what came before; 0 for none")
     add("--max-input-tokens", type=int, help="longest prompt (default: max-total-tokens - 1)")
     add("--max-total-tokens", type=int, help="prompt and reply together (default: the model's context)")
     add(

@@ -15,7 +15,8 @@ from synthesis.server.products import packed, product
 if TYPE_CHECKING:
     from torch import Generator, Tensor, dtype
 
-COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
+COUNTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256)
+SLOTS = (8, 12, 28, 44, 65)
 LENGTHS = (64, 128, 256)
 
 
@@ -35,7 +36,7 @@ def linear_agrees(kind: dtype, shapes: Iterable[tuple[int, int]], least: int, *,
 
     draw = torch.Generator().manual_seed(0)
     for out, width in set(shapes):
-        stored, rows = _cancelling(draw, (out, width), (192, width), kind)
+        stored, rows = _cancelling(draw, (out, width), (COUNTS[-1], width), kind)
         weight = stored if plain else packed(stored)
         whole = product(rows, weight)
         for count in COUNTS:
@@ -51,19 +52,43 @@ def attention_agrees(kind: dtype, heads: int, group: int, width: int, least: int
     import torch
 
     draw = torch.Generator().manual_seed(0)
-    most, longest = 32 * heads, LENGTHS[-1]
+    most, longest = SLOTS[-1] * heads, LENGTHS[-1]
     keys, queries = _cancelling(draw, (most, longest, width), (most, group, width), kind)
     values, weights = _cancelling(draw, (most, width, LENGTHS[0]), (most, group, LENGTHS[0]), kind)
     values = torch.nn.functional.pad(values.transpose(1, 2), (0, 0, 0, longest - LENGTHS[0]))
     weights = torch.nn.functional.pad(weights, (0, longest - LENGTHS[0]))
     scores = torch.bmm(queries, keys.transpose(1, 2))
     mixed = torch.bmm(weights, values)
-    for slots in sorted({least, 2 * least, 8, 12, 28, 32}):
+    for slots in sorted({least, 2 * least, *SLOTS}):
         for length in LENGTHS:
             end = slots * heads
             part = torch.bmm(queries[:end], keys[:end, :length].contiguous().transpose(1, 2))
             whole = torch.bmm(weights[:end, :, :length].contiguous(), values[:end, :length].contiguous())
             if not torch.equal(part, scores[:end, :, :length]) or not torch.equal(whole, mixed[:end]):
+                return False
+    return True
+
+
+def guesses_agree(kind: dtype, heads: int, group: int, width: int, most: int) -> bool:
+    """Whether a query's scores and mixture keep their bits beside those of up to `most` guesses."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    for length in LENGTHS:
+        keys, queries = _cancelling(draw, (8 * heads, length, width), (8 * heads, group * (1 + most), width), kind)
+        values, weights = _cancelling(draw, (8 * heads, width, length), (8 * heads, group * (1 + most), length), kind)
+        keys, values = keys.transpose(1, 2), values.transpose(1, 2).contiguous()
+        alone = [
+            (torch.bmm(asked, keys), torch.bmm(weighed, values))
+            for asked, weighed in zip(torch.split(queries, group, 1), torch.split(weights, group, 1), strict=True)
+        ]
+        for count in range(2, 2 + most):
+            end = group * count
+            scores = torch.bmm(queries[:, :end].contiguous(), keys)
+            mixed = torch.bmm(weights[:, :end].contiguous(), values)
+            if not torch.equal(scores, torch.cat([one for one, _ in alone[:count]], 1)) or not torch.equal(
+                mixed, torch.cat([one for _, one in alone[:count]], 1)
+            ):
                 return False
     return True
 

@@ -73,12 +73,16 @@ class Alone:
             self._pass(part.tokens, part.slot, part.adapter, cache)[0 if part.everywhere else -1 :] for part in parts
         ]
 
+    def ahead(self, place: int) -> int:
+        """No guesses: what a model has passed it cannot take back."""
+        return 0
+
     def decode(
-        self, tokens: Sequence[int], positions: Sequence[int], cache: Pasts, adapters: Sequence[int] = ()
+        self, tokens: Sequence[Sequence[int]], positions: Sequence[int], cache: Pasts, adapters: Sequence[int] = ()
     ) -> Tensor:
         """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out."""
         carried = adapters or [0] * len(tokens)
-        return torch.cat([self._pass([token], slot, carried[slot], cache)[-1:] for slot, token in enumerate(tokens)])
+        return torch.cat([self._pass(newest, slot, carried[slot], cache)[-1:] for slot, newest in enumerate(tokens)])
 
     def _pass(self, tokens: Sequence[int], slot: int, adapter: int, cache: Pasts) -> Tensor:
         device = self._inner.device

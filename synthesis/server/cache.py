@@ -58,6 +58,26 @@ class Shelf:
             self.owners[row] = self.owners[last]
         self.owners.pop()
 
+    def show(self, rows: Tensor, newest: Tensor, count: int) -> None:
+        """Let rows see the last `count` places up to their `newest` one, which may have been guesses before."""
+        import torch
+
+        self.mask[rows[:, None], (newest[:, None] - torch.arange(count)).clamp(min=0)] = 0.0
+
+    def seen(self, padded: int, width: int, rows: Tensor, places: Tensor, aheads: Tensor) -> Tensor:
+        """What the queries of the first `padded` rows see, [padded, width, capacity]: no guess but those before it.
+
+        Query `aheads` of each of `rows` is so far ahead of the row's newest place.
+        """
+        mask = self.mask[:padded, None]
+        if width == 1:
+            return mask
+        mask = mask.repeat(1, width, 1)
+        for ahead in range(1, width):
+            guessed = aheads >= ahead
+            mask[rows[guessed], aheads[guessed], places[guessed] + ahead] = 0.0
+        return mask
+
     def flat(self, layer: int) -> Tensor:
         """One layer's keys, then its values, as rows of head_dim units: the target of writes."""
         return self.data[layer].view(-1, self.data.shape[-1])

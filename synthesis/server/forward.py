@@ -52,7 +52,13 @@ class Model(Protocol[RoomT]):
     def prefill(self, parts: Sequence[Part], cache: RoomT) -> list[Tensor]:
         """Read prompts into their slots; logits of each part's last position, or of all its positions."""
 
+    def ahead(self, place: int) -> int:
+        """How many guessed tokens a step may read behind the newest one, which is at `place`."""
+
     def decode(
-        self, tokens: Sequence[int], positions: Sequence[int], cache: RoomT, adapters: Sequence[int] = ()
+        self, tokens: Sequence[Sequence[int]], positions: Sequence[int], cache: RoomT, adapters: Sequence[int] = ()
     ) -> Tensor:
-        """One step for the sequences in slots 0, 1, ...: newest tokens in, logits [rows, vocabulary] out."""
+        """One step for the sequences in slots 0, 1, ...: logits [rows, vocabulary], a row for each of their tokens.
+
+        `tokens`: the newest of each, at its position, and guesses at what follows it.
+        """

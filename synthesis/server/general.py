@@ -64,8 +64,12 @@ class General:
             rows.append(logits[low - base : high - base] if part.everywhere else logits)
         return torch.cat(rows) if part.everywhere else rows[-1]
 
+    def ahead(self, place: int) -> int:
+        """No guesses: another number of tokens in a pass may change their bits."""
+        return 0
+
     def decode(
-        self, tokens: Sequence[int], positions: Sequence[int], cache: Slots, adapters: Sequence[int] = ()
+        self, tokens: Sequence[Sequence[int]], positions: Sequence[int], cache: Slots, adapters: Sequence[int] = ()
     ) -> Tensor:
         """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out."""
         alike: dict[int, list[int]] = {}
@@ -76,7 +80,7 @@ class General:
             for first in range(0, len(slots), self.sizes[-1]):
                 some = slots[first : first + self.sizes[-1]]
                 idle = min(size for size in self.sizes if size >= len(some)) - len(some)
-                pairs = [(tokens[slot], positions[slot]) for slot in some] + [(0, 0)] * idle
+                pairs = [(tokens[slot][0], positions[slot]) for slot in some] + [(0, 0)] * idle
                 real = torch.tensor([[True]] * len(some) + [[False]] * idle)
                 carried = [adapters[slot] if adapters else 0 for slot in some] + [0] * idle
                 given = torch.tensor(pairs).T[..., None]

@@ -48,6 +48,7 @@ def load(given: argparse.Namespace) -> Service:
         prefix_bytes=given.prefix_cache_mb << 20,
         threads=given.threads,
         piece=given.max_batch_prefill_tokens,
+        guesses=given.speculate,
     )
     said = Nature(
         model=given.model_id or name,

@@ -4,8 +4,8 @@ Why that needs care: a matrix product may sum in another order when its shape ch
 write another text alone than in a batch. Four rules keep every row's bits:
 1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
    depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
-2. generated tokens attend one query at a time, over the capacity that their own length has, and only prompts' keys
-   and values are ever reused;
+2. generated tokens attend one by one, over the capacity that their own length has, beside at most some guesses at
+   what follows them, and only prompts' keys and values are ever reused;
 3. rows of an adapter take its low-rank products on their own, by rule 4;
 4. linear layers run over padded row counts, and decoding over padded slots, for which `agreement` found equal bits on
    this machine when the model was loaded; where it did not, `strict` fixes the shapes: rows in blocks of one size, all
@@ -15,12 +15,14 @@ Masked positions weigh exactly zero. RMSNorm, softmax and rotation work on one r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees
-from synthesis.server.cache import TILE, KeyValues, Shelf
+from synthesis.server.agreement import attention_agrees, guesses_agree, least_rows, linear_agrees
+from synthesis.server.cache import TILE, KeyValues, Shelf, capacity_for
+from synthesis.server.lookup import MOST
 from synthesis.server.products import product
 
 if TYPE_CHECKING:
@@ -64,14 +66,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Slots of one shelf that step: the slot whose query each row takes; then which `rows` count, whose `slots` they
-    are, and the `addresses` of what they write. `whole`: these are all slots, in order."""
+    """Slots of one shelf that step, with as many queries each as the one with the most guesses has.
+
+    `asking`: which of the step's tokens is each query; then which `rows` of these count, which `tokens` they are, and
+    the `addresses` of what they write. `mask` [slots, queries, capacity]. `whole`: these are all tokens, in order.
+    """
 
     shelf: Shelf
     asking: Tensor
     rows: Tensor
-    slots: Tensor
+    tokens: Tensor
     addresses: Tensor
+    mask: Tensor
     whole: bool
 
 
@@ -108,6 +114,7 @@ class Llama:
         self._exact_silu = self.kind == torch.float32
         agreed = next((least for least in least_rows(self.kind) if self._agrees(least)), None)
         self.least, self.strict = agreed or least_rows(self.kind)[-1], agreed is None
+        self._guesses = MOST if not self.strict and self._agrees_on_guesses() else 0
         self._floor = torch.tensor(shape.epsilon * shape.hidden)
         self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
 
@@ -126,6 +133,14 @@ class Llama:
         group = size.heads // size.kv_heads
         attention = (size.kv_heads, group, size.head_dim)
         return linear_agrees(self.kind, shapes, least) and attention_agrees(self.kind, *attention, least)
+
+    def _agrees_on_guesses(self) -> bool:
+        size = self.shape
+        return guesses_agree(self.kind, size.kv_heads, size.heads // size.kv_heads, size.head_dim, MOST)
+
+    def ahead(self, place: int) -> int:
+        """How many guesses a step may read behind the token at `place`: those over the same capacity (rule 2)."""
+        return min(self._guesses, capacity_for(place + 1) - place - 1)
 
     def room(self, slots: int) -> KeyValues:
         """The cache for so many running sequences."""
@@ -199,69 +214,86 @@ class Llama:
         return self._linear(normal, self.head, [])[:count].float()
 
     def decode(
-        self, tokens: Sequence[int], positions: Sequence[int], cache: KeyValues, adapters: Sequence[int] = ()
+        self, tokens: Sequence[Sequence[int]], positions: Sequence[int], cache: KeyValues, adapters: Sequence[int] = ()
     ) -> Tensor:
-        """One step for the sequences in slots 0, 1, ...: newest tokens in, float32 logits [rows, vocabulary] out.
+        """One step for the sequences in slots 0, 1, ...: float32 logits [rows, vocabulary], a row for each token.
 
-        `adapters`: the number of each sequence's adapter; all have the base when it is empty. Slots grow as they must.
+        `tokens`: the newest of each sequence, at its position, and guesses at what follows it. `adapters`: the number
+        of each sequence's adapter; all have the base when it is empty. Slots grow as they must.
         """
         import torch
 
-        count = len(tokens)
-        idle = padded_rows(count, self.least) - count
-        ids = torch.tensor([*tokens, *[0] * idle])
-        company = self._company(adapters)
-        cosine, sine = self.rotation[:, torch.tensor([*positions, *[0] * idle])].unbind()
-        groups = self._groups(positions, cache)
-        hidden = self.embedding[ids]
+        flat = [token for one in tokens for token in one]
+        places = [place + ahead for place, one in zip(positions, tokens, strict=True) for ahead in range(len(one))]
+        idle = padded_rows(len(flat), self.least) - len(flat)
+        company = self._company([number for number, one in zip(adapters, tokens, strict=False) for _ in one])
+        cosine, sine = self.rotation[:, torch.tensor([*places, *[0] * idle])].unbind()
+        groups = self._groups([len(one) for one in tokens], positions, cache)
+        hidden = self.embedding[torch.tensor([*flat, *[0] * idle])]
         for number, layer in enumerate(self.layers):
             normal = self._normal(hidden)
             queries, written = self._rotate(self._linear(normal, layer.mix, company), cosine, sine)
             written = written.view(len(hidden), -1)
-            if groups[0].whole and len(groups[0].asking) == len(hidden):
-                seen = self._attend(number, groups[0], queries, written[:count])
+            if groups[0].whole and len(groups[0].asking) <= len(hidden):
+                seen = self._attend(number, groups[0], queries[: len(groups[0].asking)], written[: len(flat)])
             else:
                 seen = torch.zeros_like(queries).view(len(hidden), -1)
                 for group in groups:
-                    asked, new = queries.index_select(0, group.asking), written.index_select(0, group.slots)
+                    asked, new = queries.index_select(0, group.asking), written.index_select(0, group.tokens)
                     mixed = self._attend(number, group, asked, new)
-                    seen.index_copy_(0, group.slots, mixed.index_select(0, group.rows))
+                    seen.index_copy_(0, group.tokens, mixed.index_select(0, group.rows))
             hidden = self._attended(hidden, seen, layer, company)
-        return self._logits(hidden[:count])
+        return self._logits(hidden[: len(flat)])
 
-    def _groups(self, positions: Sequence[int], cache: KeyValues) -> list[Group]:
-        """The shelves that hold slots with these positions; the newest becomes visible."""
-        import torch
-
+    def _groups(self, counts: Sequence[int], positions: Sequence[int], cache: KeyValues) -> list[Group]:
+        """The shelves that hold slots with so many tokens from these positions on; what was accepted gets visible."""
         for slot, place in enumerate(positions):
             cache.reach(slot, place + 1)
-        groups: list[Group] = []
-        for shelf in cache.shelves:
-            rows = [row for row, slot in enumerate(shelf.owners) if slot < len(positions)]
-            if not rows:
-                continue
-            count = len(shelf.owners)
-            padded = shelf.rows if self.strict else min(padded_slots(count, self.least), shelf.rows)
-            asking = [slot if slot < len(positions) else 0 for slot in shelf.owners] + [0] * (padded - count)
-            slots = [shelf.owners[row] for row in rows]
-            chosen, places = torch.tensor(rows), torch.tensor([positions[slot] for slot in slots])
-            shelf.mask[chosen, places] = 0.0
-            addresses = shelf.addresses(chosen, places)
-            whole = shelf.owners[: len(positions)] == list(range(len(positions)))
-            groups.append(Group(shelf, torch.tensor(asking), chosen, torch.tensor(slots), addresses, whole))
-        return groups
+        firsts = list(itertools.accumulate(counts, initial=0))
+        return [
+            self._group(shelf, firsts, positions)
+            for shelf in cache.shelves
+            if any(slot < len(positions) for slot in shelf.owners)
+        ]
 
-    def _attend(self, number: int, group: Group, queries: Tensor, written: Tensor) -> Tensor:
-        """Write a group's newest keys and values; what the queries of its rows see, [rows, heads * head_dim]."""
+    def _group(self, shelf: Shelf, firsts: Sequence[int], positions: Sequence[int]) -> Group:
+        """One shelf's. `firsts`: of the step's tokens each slot's first, and the number of all."""
         import torch
 
-        size, shelf, rows = self.shape, group.shelf, len(queries)
+        stepping = [(row, slot) for row, slot in enumerate(shelf.owners) if slot < len(positions)]
+        width = max(firsts[slot + 1] - firsts[slot] for _, slot in stepping)
+        count = len(shelf.owners)
+        padded = shelf.rows if self.strict else min(padded_slots(count, self.least), shelf.rows)
+        newest = torch.tensor([positions[slot] for _, slot in stepping])
+        shelf.show(torch.tensor([row for row, _ in stepping]), newest, 1 + self._guesses)
+        # of each token: the shelf's row, how far it is ahead of the slot's newest, and its number in the step
+        read = [
+            (row, ahead, firsts[slot] + ahead)
+            for row, slot in stepping
+            for ahead in range(firsts[slot + 1] - firsts[slot])
+        ]
+        rows, aheads, tokens = torch.tensor(read).T.unbind()
+        asking = torch.zeros(padded * width, dtype=torch.int64)
+        asking[rows * width + aheads] = tokens
+        places = newest.repeat_interleave(torch.tensor([firsts[slot + 1] - firsts[slot] for _, slot in stepping]))
+        whole = width == 1 and [slot for _, slot in stepping] == list(range(len(positions))) and count == len(stepping)
+        addresses = shelf.addresses(rows, places + aheads)
+        mask = shelf.seen(padded, width, rows, places, aheads)
+        return Group(shelf, asking, rows * width + aheads, tokens, addresses, mask, whole)
+
+    def _attend(self, number: int, group: Group, queries: Tensor, written: Tensor) -> Tensor:
+        """Write a group's newest keys and values; what its queries see, [slots * queries, heads * head_dim]."""
+        import torch
+
+        size, shelf = self.shape, group.shelf
+        slots, width, capacity = group.mask.shape
         shelf.flat(number).index_copy_(0, group.addresses, written.view(-1, size.head_dim))
-        keys, values = shelf.data[number, :, :rows].flatten(1, 2).unbind()
-        asked = queries.reshape(rows * size.kv_heads, -1, size.head_dim)
-        scores = torch.bmm(asked, keys.transpose(1, 2)).view(rows, size.kv_heads, -1, shelf.capacity)
-        weights = torch.softmax(scores + shelf.mask[:rows, None, None], -1)
-        return torch.bmm(weights.view(rows * size.kv_heads, -1, shelf.capacity), values).view(rows, -1)
+        keys, values = shelf.data[number, :, :slots].flatten(1, 2).unbind()
+        asked = queries.view(slots, width, size.kv_heads, -1, size.head_dim).transpose(1, 2)
+        scores = torch.bmm(asked.reshape(len(keys), -1, size.head_dim), keys.transpose(1, 2))
+        scores = scores.view(slots, size.kv_heads, width, -1, capacity) + group.mask[:, None, :, None]
+        mixed = torch.bmm(torch.softmax(scores, -1).view(len(keys), -1, capacity), values)
+        return mixed.view(slots, size.kv_heads, width, -1).transpose(1, 2).reshape(slots * width, -1)
 
     def _attended(self, hidden: Tensor, seen: Tensor, layer: Layer, company: Company) -> Tensor:
         """The rest of a block once attention has `seen` [at most rows, heads * head_dim]."""

@@ -61,10 +61,14 @@ class Scheduler:
         prefix_bytes: int,
         threads: int,
         piece: int,
+        guesses: int,
     ) -> None:
-        """`piece`: most tokens of one prompt in a step, which bounds how long running sequences stand still."""
+        """`piece`: most tokens of one prompt in a step, which bounds how long running sequences stand still.
+
+        `guesses`: most tokens of one sequence that are read in a step on trial.
+        """
         self._model, self._tokenizer, self._metrics = model, tokenizer, metrics
-        self._slots, self._threads, self._piece = slots, threads, piece
+        self._slots, self._threads, self._piece, self._guesses = slots, threads, piece, guesses
         self._cache: Room = model.room(slots + 1)
         self._aside: Reading | None = None  # the prompt that is read in pieces, in the slot after all others
         self._prefix = PrefixCache(prefix_bytes if model.reuses else 0)
@@ -251,17 +255,22 @@ class Scheduler:
             generation.step(rows[-1].numpy())
 
     def _step(self) -> None:
-        """One token for every running sequence."""
+        """The next token for every running sequence, and those after it that were guessed."""
         places = [len(generation.tokens) - 1 for generation in self._running]
         if self._aside:
             self._fit([*self._running, self._aside.generation], self._slots + 1)
         else:
             self._fit(self._running, len(places))
-        newest = [generation.tokens[-1] for generation in self._running]
+        newest = [
+            [one.tokens[-1], *one.guess(min(self._guesses, self._model.ahead(place)))]
+            for one, place in zip(self._running, places, strict=True)
+        ]
         adapters = [generation.order.adapter for generation in self._running]
         logits = self._model.decode(newest, places, self._cache, adapters).numpy()
-        for generation, row in zip(self._running, logits, strict=True):
-            generation.step(row)
+        first = 0
+        for generation, read in zip(self._running, newest, strict=True):
+            generation.follow(read[1:], list(logits[first : first + len(read)]))
+            first += len(read)
 
     def _leave(self) -> None:
         """Hand out news and close the gaps that finished and cancelled generations leave."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synthesis.server.lookup import Lookup
 from synthesis.server.protocol import FinishReason, Refused, Result, Step, Token
 from synthesis.server.sampling import Row, Sampler, Sampling
 from synthesis.server.text import Growing, Stops, Tokenizer
@@ -54,6 +55,7 @@ class Generation:
         self._sampler = Sampler(order.sampling, list(order.prompt), tokenizer.vocabulary)
         self._growing = Growing(tokenizer, order.prompt)
         self._stops = Stops(order.stops)
+        self._lookup = Lookup()
         self._steps: list[Step] = []
         self._prefill: tuple[Token, ...] = ()
 
@@ -78,6 +80,18 @@ class Generation:
     def _token(self, number: int, logprob: float | None, text: str | None = None) -> Token:
         written = self._tokenizer.token(number) if text is None else text
         return Token(number, written, logprob, number in self._tokenizer.specials)
+
+    def guess(self, most: int) -> list[int]:
+        """At most `most` tokens that may come next, and never the last of the budget: nothing follows it."""
+        left = min(most, self.order.budget - len(self._steps) - 1)
+        return self._lookup.guess(self.tokens, left) if left > 0 else []
+
+    def follow(self, guesses: Sequence[int], logits: Sequence[Row]) -> None:
+        """Choose from each row of logits in turn, as long as what is chosen was guessed."""
+        for guessed, row in zip((*guesses, None), logits, strict=True):
+            self.step(row)
+            if self.finished or self.tokens[-1] != guessed:
+                break
 
     def step(self, logits: Row) -> None:
         """Choose the next token from a row of logits (overwritten); a failure ends this generation alone."""

@@ -84,7 +84,7 @@ class Trial:
         room.fit(len(self.ids), 0)
         room.open(0, read)
         rows = [*model.prefill([Part(0, 0, self.ids[:read], everywhere=True)], room)]
-        rows += [model.decode(self.ids[place : place + 1], [place], room) for place in range(read, len(self.ids))]
+        rows += [model.decode([[self.ids[place]]], [place], room) for place in range(read, len(self.ids))]
         return torch.cat(rows)
 
     def _crowded(self, model: Model[Any], size: int) -> Tensor:
@@ -99,7 +99,7 @@ class Trial:
         for slot in range(last):
             room.move(last, slot)
         for place in range(read, len(self.ids)):
-            others = [self.ids[(place - 1 - slot) % len(self.ids)] for slot in range(last)]
+            others = [[self.ids[(place - 1 - slot) % len(self.ids)]] for slot in range(last)]
             places = [max(0, place - slot) for slot in range(last)]
-            rows.append(model.decode([*others, self.ids[place]], [*places, place], room)[last:])
+            rows.append(model.decode([*others, [self.ids[place]]], [*places, place], room)[last:])
         return torch.cat(rows)
