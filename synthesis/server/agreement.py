@@ -15,8 +15,8 @@ from synthesis.server.products import packed, product
 if TYPE_CHECKING:
     from torch import Generator, Tensor, dtype
 
-COUNTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256)
-SLOTS = (8, 12, 28, 44, 65)
+COUNTS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)
+SLOTS = (8, 12, 28)
 LENGTHS = (64, 128, 256)
 
 
@@ -36,7 +36,7 @@ def linear_agrees(kind: dtype, shapes: Iterable[tuple[int, int]], least: int, *,
 
     draw = torch.Generator().manual_seed(0)
     for out, width in set(shapes):
-        stored, rows = _cancelling(draw, (out, width), (COUNTS[-1], width), kind)
+        stored, rows = _cancelling(draw, (out, width), (192, width), kind)
         weight = stored if plain else packed(stored)
         whole = product(rows, weight)
         for count in COUNTS:

@@ -261,7 +261,8 @@ class Llama:
         import torch
 
         stepping = [(row, slot) for row, slot in enumerate(shelf.owners) if slot < len(positions)]
-        width = max(firsts[slot + 1] - firsts[slot] for _, slot in stepping)
+        guessing = any(firsts[slot + 1] - firsts[slot] > 1 for _, slot in stepping)
+        width = 1 + self._guesses if guessing else 1  # no width between: each shape is compiled once, and kept
         count = len(shelf.owners)
         padded = shelf.rows if self.strict else min(padded_slots(count, self.least), shelf.rows)
         newest = torch.tensor([positions[slot] for _, slot in stepping])
