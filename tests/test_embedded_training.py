@@ -165,10 +165,13 @@ def test_the_small_model_is_trained_by_two_processes(tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_that_the_weights_may_have(tokenizer: Any) -> None:
-    import dataclasses
-
-    for name, low, high in (("small", 10e6, 15e6), ("large", 25e6, 30e6)):
-        shape = dataclasses.replace(SIZES[name])
-        layer = 4 * shape.hidden**2 + 3 * shape.hidden * shape.intermediate + 2 * shape.hidden
-        assert low <= 2 * shape.vocabulary * shape.hidden + shape.layers * layer + shape.hidden <= high
+    """Embeddings twice, and a layer's queries, keys, values, output, feed-forward and norms."""
+    for name, parameters in (("small", 12_774_080), ("large", 26_746_368)):
+        shape = SIZES[name]
+        assert shape.kv_heads
+        assert shape.head_dim
+        wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        layer = shape.hidden * (2 * wide + 2 * narrow + 3 * shape.intermediate + 2)
+        assert (2 * shape.vocabulary + 1) * shape.hidden + shape.layers * layer == parameters <= 30_000_000
+        assert 2 * parameters <= 64 << 20
         assert shape.hidden % shape.heads == 0

@@ -290,7 +290,7 @@ async def test_a_label_is_scored_by_the_likelihood_of_all_of_it() -> None:
     async def engine(request: Request) -> Reply:
         shown = (Token(0, "<s>", None), Token(1, "<user>", -1.0))
         if request.messages[-1][0] == "assistant":
-            label = request.messages[-1][1].removeprefix('{"1":"').removesuffix('"')
+            label = request.messages[-1][1].removeprefix('{"1":"')
             shown = (*shown, Token(2, '{"1":"', -0.5), Token(9, label, nats[label]))
         return Reply("", "length", len(shown), 1, prefill=shown)
 
@@ -350,6 +350,16 @@ async def test_a_recipe_is_run_and_its_calls_are_counted() -> None:
     assert facts["solid_rl"]["grammar"] == {"replies": 6, "read": 5}
 
 
+def test_calls_that_are_never_held_count_once() -> None:
+    """They are the same in both runs: 3 of 4, of which the run without grammars asks again for all."""
+    calls = {("held", True): (2, 1), ("never", False): (4, 1)}
+    runs = [formats.Ran(formats.Form("solid"), free, calls, {}, ()) for free in (False, True)]
+    found = formats.facts(runs)["solid"]
+    assert found["stages"]["never"] == {"free": {"replies": 4, "read": 3}}
+    assert found["grammar"] == {"replies": 2, "read": 1}
+    assert found["free"] == {"replies": 6, "read": 4}
+
+
 def test_samples_come_from_runs_with_grammar_form_by_form() -> None:
     def of(kept: str, free: bool) -> formats.Ran:
         return formats.Ran(formats.Form("solid"), free, {}, {}, tuple(Dialogue(name, ()) for name in kept))
@@ -388,7 +398,9 @@ async def test_the_whole_command_over_loopback(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(formats, "FORMS", (formats.Form("solid"), formats.Form("luas")))
     out, file = tmp_path / "scores", corpus(tmp_path)
     async with FakeTgi() as server:
+        (tmp_path / "first.json").write_text("null")
         command = ["--corpus", str(file), "--endpoint", server.url, "--out", str(out), "--quick"]
+        command += ["--first", str(tmp_path / "first.json")]
         await asyncio.to_thread(main, command)
     facts = json.loads((out / "scores.json").read_text())
     assert facts["about"]["sizes"] == {"texts": 1, "dialogues": 6, "verdicts": 4, "runs": 2}

@@ -12,7 +12,9 @@ pytest.importorskip("transformers")
 VOCABULARY, HIDDEN = 600, 192
 
 
-def model(layers: int, seed: int = 0, tied: bool = False, heads: int = 3, kv_heads: int = 3) -> Any:
+def model(
+    layers: int, seed: int = 0, tied: bool = False, heads: int = 3, kv_heads: int = 3, head_dim: int = 64
+) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from training.induction import build_in
@@ -26,7 +28,7 @@ def model(layers: int, seed: int = 0, tied: bool = False, heads: int = 3, kv_hea
             num_hidden_layers=layers,
             num_attention_heads=heads,
             num_key_value_heads=kv_heads,
-            head_dim=64,
+            head_dim=head_dim,
             rope_parameters={"rope_type": "default", "rope_theta": 1e6},
             tie_word_embeddings=tied,
             pad_token_id=0,
@@ -58,6 +60,14 @@ def test_new_tokens_are_not() -> None:
     with torch.no_grad():
         guessed = model(3)(rows).logits[:, :-1].argmax(-1)
     assert (guessed == rows[:, 1:]).float().mean() < 0.02
+
+
+@pytest.mark.parametrize(("heads", "head_dim"), [(1, 192), (2, 96), (1, 128), (16, 12)])
+def test_heads_of_any_width_hold_it(heads: int, head_dim: int) -> None:
+    rows = periods(20, 60)
+    with torch.no_grad():
+        made = model(2, heads=heads, kv_heads=heads, head_dim=head_dim)
+        assert made(rows, labels=rows).loss.isfinite()
 
 
 def test_every_weight_learns() -> None:

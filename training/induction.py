@@ -46,7 +46,7 @@ def build_in(model: LlamaForCausalLM, seed: int) -> None:
         layer.self_attn.o_proj.weight.data.zero_()
         layer.mlp.down_proj.weight.data.zero_()
     embedding, output = model.get_input_embeddings().weight.data, model.get_output_embeddings().weight.data
-    room = min(model.model.layers[0].self_attn.head_dim, embedding.shape[1] // 2)
+    room = min(model.model.layers[0].self_attn.head_dim, (embedding.shape[1] - 1) // 2)
     token = slice(1, embedding.shape[1] - room)
     known = embedding[:, token]
     width = known.shape[1]
@@ -92,7 +92,7 @@ def _look_for_matches(model: LlamaForCausalLM, directions: torch.Tensor, token: 
     size, width = attention.head_dim, len(directions)
     room = attention.o_proj.weight.shape[0] - token.stop
     slow = [pair + half for half in (0, size // 2) for pair, turn in enumerate(turns.tolist()) if turn < SLOW]
-    for head in range(min(model.config.num_key_value_heads, model.config.num_attention_heads // 2 + 1)):
+    for head in range(min(model.config.num_key_value_heads, max(1, model.config.num_attention_heads // 2))):
         kept = slice(head * size, (head + 1) * size)
         first = head * attention.num_key_value_groups * size
         asking = slice(first, first + size)

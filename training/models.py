@@ -49,7 +49,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Sizes of a Llama; the defaults are the first embedded model's (5.9M parameters).
+    """Sizes of a Llama; the defaults are those of the first embedded model.
 
     `theta`: the rotary base. `kv_heads` None: as many as heads; `head_dim` None: the heads share the hidden size.
     """
@@ -154,9 +154,9 @@ def _write(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: in
 
 
 def _texts(path: Path, most: int) -> Iterator[str]:
-    """What all examples of a file say, or `most` of them, from all over the file."""
+    """What all examples of a file say, or at most `most` of them, from all over the file."""
     found = read(rows(str(path)))
-    chosen = found[:: max(1, len(found) // most)] if most else found
+    chosen = found[:: max(1, -(-len(found) // most))] if most else found
     yield from (text for example in chosen for text in example.texts())
 
 

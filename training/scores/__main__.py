@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "seed": flags.seed,
         "quick": flags.quick,
         "sizes": sizes,
-        "threads": flags.threads,
+        "threads": None if flags.endpoint else flags.threads,
         "minutes": round((time.monotonic() - begun) / 60, 1),
         "version": VERSION,
     }

@@ -191,6 +191,8 @@ def facts(runs: Sequence[Ran]) -> dict[str, Any]:
         stages: dict[str, dict[str, dict[str, int]]] = {}
         for each in of:
             for (stage, held), (tries, unread) in each.calls.items():
+                if each.free and not held:
+                    continue  # asked alike in both runs, so they count once
                 where = "grammar" if held and not each.free else "free"
                 at = stages.setdefault(stage, {}).setdefault(where, {"replies": 0, "read": 0})
                 at["replies"] += tries

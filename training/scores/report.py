@@ -31,7 +31,7 @@ def _text(facts: Facts, samples: Mapping[str, Sequence[Mapping[str, Any]]], firs
     yield (
         "Made by `python -m training.scores`; every number and every dialogue below is the command's own. The "
         f"dialogues are those 2 % of `{about['corpus']}`, by a hash of their ids, that no training reads. Seed "
-        f"{about['seed']}; {number(about['minutes'])} minutes with a server of {about['threads']} thread(s).\n"
+        f"{about['seed']}; {number(about['minutes'])} minutes{_server(about)}.\n"
     )
     if about["quick"]:
         yield "This was a quick run, to see that everything works: its samples are too small to compare models.\n"
@@ -49,6 +49,10 @@ def _text(facts: Facts, samples: Mapping[str, Sequence[Mapping[str, Any]]], firs
     )
     for recipe, rows in samples.items():
         yield from _samples(recipe, rows)
+
+
+def _server(about: Facts) -> str:
+    return f" with a server of {about['threads']} thread(s)" if about["threads"] else ""
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -118,7 +122,7 @@ def _how(facts: Facts) -> str:
         for name, found in facts["verdicts"].items()
     )
     return (
-        "Brackets hold 95 % of bootstrap draws over dialogues. Persona chat: "
+        "Brackets hold 95 % of bootstrap draws over dialogues, for identification over speakers. Persona chat: "
         f"{model['dialogues']} dialogues for held-out profiles, each written once by the recipe spc in its preset "
         f"`laptop`; {model['unreadable']} had no turns to read; dropped by: {_dropped(model)}. People's dialogues are "
         "the real ones of the same profiles, under the same filters; most profiles were made by rule of what their "

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST = 10
-"""Turns of a judged dialogue, as the model learned to judge them."""
+"""Turns of a judged dialogue (choice)."""
 
 TOLD, ABSENT = 0.6, 0.2
 """Share of an attribute's content words from which a speaker tells it, and up to which the other does not (choice)."""
@@ -197,8 +197,11 @@ async def _first_words(engine: Engine, question: Question, prompt: str, words: S
 
 
 async def _labels(engine: Engine, question: Question, prompt: str, words: Sequence[str]) -> Mapping[str, float]:
-    """Likelihood of each of `words` behind the reply's beginning, that of the likeliest being 1."""
-    found = await together(answered(engine, prompt, f'{question.begun}{word}"') for word in words)
+    """Likelihood of each of `words` behind the reply's beginning, that of the likeliest being 1.
+
+    Without the quote behind it: a tokenizer may have one token for that and what follows.
+    """
+    found = await together(answered(engine, prompt, question.begun + word) for word in words)
     most = max(each.logprob for each in found)
     return {word: math.exp(each.logprob - most) for word, each in zip(words, found, strict=True)}
 
