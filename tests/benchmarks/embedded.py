@@ -27,7 +27,7 @@ from synthesis.embedded_model import chosen
 from synthesis.server.launch import serve
 from tests.benchmarks import streams
 from tests.benchmarks.generate import BLOCKS, Transformers, first_core
-from tests.benchmarks.streams import PREFIX_MB, TALKS, Place, Words
+from tests.benchmarks.streams import PREFIX_MB, SLOTS, TALKS, Place, Words
 from tests.benchmarks.table import PAGE, machine, placed
 
 TITLE = "## The embedded server"
@@ -36,7 +36,9 @@ ABOUT = """
 Servers and transformers {version} had one thread each on the same core and took turns; the clients, which stream over
 HTTP, had the rest of the machine. transformers goes from ids to ids, without text. The prompts and the replies of the
 200 requests have 16 to 256 tokens; continuous batching had a cache of {blocks} x 256 positions. Prefill is the
-server's own time (`/metrics`), {talks} conversations at once. Memory is what is resident after all this.
+server's own time (`/metrics`), {talks} conversations at once. Replies are the likeliest tokens after words drawn at
+random, where a small model soon repeats itself: the server's guesses (`--speculate`) come true more often than in
+sampled talk. Memory is what is resident after all this.
 {machine}.
 """
 
@@ -90,7 +92,7 @@ ROWS = (
     Row("start", "start to healthy", "< 4 s", 4.0, streams.start, " s", at_least=False),
     Row(
         "memory",
-        "resident memory beyond weights and prefix cache",
+        f"resident memory beyond weights, prefix cache and the keys and values of {SLOTS} sequences",
         "≤ 400 MB",
         400.0,
         streams.memory,
@@ -124,17 +126,28 @@ async def started(model: Path) -> AsyncIterator[Place]:
         async with contextlib.AsyncExitStack() as stack:
             with first_core():
                 before = _children()
-                url = await stack.enter_async_context(serve(folder, options=("--prefix-cache-mb", str(PREFIX_MB))))
+                url = await stack.enter_async_context(
+                    serve(folder, batch=SLOTS, options=("--prefix-cache-mb", str(PREFIX_MB)))
+                )
                 (process,) = _children() - before
-                plain = await stack.enter_async_context(serve(folder, options=("--prefix-cache-mb", "0")))
+                plain = await stack.enter_async_context(serve(folder, batch=SLOTS, options=("--prefix-cache-mb", "0")))
             transformers = stack.enter_context(Transformers(folder))
             client = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(600)))
-            yield Place(folder, url, plain, process, weight_bytes(model), client, transformers, Words(folder))
+            words, bytes_ = Words(folder), (weight_bytes(model), room_bytes(model))
+            yield Place(folder, url, plain, process, *bytes_, client, transformers, words)
 
 
 def weight_bytes(model: Path) -> int:
     """Of the stored weights."""
     return sum(file.stat().st_size for file in model.glob("*.safetensors"))
+
+
+def room_bytes(model: Path) -> int:
+    """Of the keys and values of as many sequences as run together, each as long as the context, in bfloat16."""
+    config = json.loads((model / "config.json").read_text())
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    token = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * width * 2
+    return int(SLOTS * config["max_position_embeddings"] * token)
 
 
 async def measured(model: Path, rows: Sequence[Row], rounds: int) -> dict[str, list[float]]:

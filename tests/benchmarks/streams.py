@@ -25,7 +25,7 @@ from tests.benchmarks.generate import Transformers, first_core
 STREAMS, LENGTH, ALONE = 32, 64, 5
 REQUESTS, SHORTEST, LONGEST, PAUSE = 200, 16, 256, 0.02  # PAUSE: mean seconds between arrivals
 TALKS, TURNS, SAID = 8, 6, 40
-PREFIX_MB = 256
+PREFIX_MB, SLOTS = 256, 64
 
 
 class Words:
@@ -57,6 +57,7 @@ class Place:
     plain_url: str
     process: int
     weights: int  # bytes
+    room: int  # bytes of keys and values that running sequences may have
     client: aiohttp.ClientSession
     transformers: Transformers
     words: Words
@@ -146,7 +147,10 @@ async def start(place: Place, rng: Random) -> float:
 
 
 async def memory(place: Place, rng: Random) -> float:
-    """Resident MB beyond weights and cache, after whatever was done before."""
+    """Resident MB beyond weights and caches, after whatever was done before.
+
+    The caches are that of prefixes and the keys and values that running sequences may have, both at their limits.
+    """
     lines = Path(f"/proc/{place.process}/status").read_text().splitlines()
     resident = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
-    return (resident - place.weights - (PREFIX_MB << 20)) / 1e6
+    return (resident - place.weights - (PREFIX_MB << 20) - place.room) / 1e6
