@@ -117,6 +117,11 @@ def _children() -> set[int]:
     return {int(number) for task in tasks for number in (task / "children").read_text().split()}
 
 
+def _served(folder: Path, reuse: int) -> contextlib.AbstractAsyncContextManager[str]:
+    """A server of its own, with so many MB of prefixes."""
+    return serve(folder, batch=SLOTS, options=("--prefix-cache-mb", str(reuse)))
+
+
 @contextlib.asynccontextmanager
 async def started(model: Path) -> AsyncIterator[Place]:
     """Everything started, for as long as the block runs."""
@@ -126,11 +131,9 @@ async def started(model: Path) -> AsyncIterator[Place]:
         async with contextlib.AsyncExitStack() as stack:
             with first_core():
                 before = _children()
-                url = await stack.enter_async_context(
-                    serve(folder, batch=SLOTS, options=("--prefix-cache-mb", str(PREFIX_MB)))
-                )
+                url = await stack.enter_async_context(_served(folder, PREFIX_MB))
                 (process,) = _children() - before
-                plain = await stack.enter_async_context(serve(folder, batch=SLOTS, options=("--prefix-cache-mb", "0")))
+                plain = await stack.enter_async_context(_served(folder, 0))
             transformers = stack.enter_context(Transformers(folder))
             client = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(600)))
             words, bytes_ = Words(folder), (weight_bytes(model), room_bytes(model))
