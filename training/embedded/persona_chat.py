@@ -28,6 +28,9 @@ Pair = tuple[str, str]
 Profiles = tuple[list[str], list[str]]
 Kept = tuple[Profiles, tuple[str, ...]]
 
+WHOLE = 0.4
+"""Share of the examples of some critics with ten turns, as the recipe asks them; the others have fewer (choice)."""
+
 BOUNDS = ((8, 16), (8, 16), (8, 16), (8, 12), (10, 16), (12, 16), (8, 14))
 
 
@@ -169,7 +172,7 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
 
 def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
     """The published critic: Yes and why where a trait is denied or the profiles have changed places; otherwise No."""
-    profiles, turns = (list(part[0][0]), list(part[0][1])), part[1][:10]
+    profiles, turns = _narrowed(part, rng)
     chance = rng.random()
     answer = "No. What both say fits with their profiles."
     if chance < 0.25:
@@ -196,6 +199,24 @@ def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
             answer = f'Yes. "{trait.rstrip(".")}" is in the profile of User {2 - user}, but User {user + 1} says it.'
     told = f"User 1: {' '.join(profiles[0])}\nUser 2: {' '.join(profiles[1])}"
     return FAITHFULNESS_PAPER.substitute(profiles=told, conversation=lines(turns)), answer
+
+
+def _narrowed(part: Kept, rng: Random) -> tuple[tuple[list[str], list[str]], Sequence[str]]:
+    """The first ten turns of a part, or some of them with a trait or two of each user, told ones first.
+
+    A verdict is a word for all that was read: it is learned from little first.
+    """
+    profiles, turns = (list(part[0][0]), list(part[0][1])), part[1][:10]
+    if rng.random() < WHOLE:
+        return profiles, turns
+    size = rng.choice((2, 4, 6))
+    at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
+    turns = turns[at : at + size]
+    told = [
+        sorted(rng.sample(side, len(side)), key=lambda trait: -overlap(trait, turns[user::2]))
+        for user, side in enumerate(profiles)
+    ]
+    return (told[0][: rng.choice((1, 2))], told[1][: rng.choice((1, 2))]), turns
 
 
 def _only(trait: str, said: Sequence[str], others: Sequence[str]) -> bool:
@@ -231,7 +252,10 @@ def toxicity(turns: Sequence[str], rng: Random) -> Pair:
 def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     """A conversation against itself made worse in a way that the expert's policy looks at."""
     name, policy = rng.choice(list(EXPERTS.items()))
-    turns, bad = list(turns[:10]), list(turns[:10])
+    size = 10 if rng.random() < WHOLE else rng.choice((4, 4, 6, 6, 8))
+    at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
+    turns = list(turns[at : at + size])
+    bad = list(turns)
     ways = {
         "depth": ("short", "repeat"),
         "coherency": ("shuffle", "other", "swap"),
@@ -243,7 +267,7 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     if way == "short":
         bad = [" ".join(turn.split()[:2]).rstrip(",.!?") + "." for turn in bad]
     elif way == "repeat":
-        at = rng.randrange(len(bad) - 5)
+        at = rng.randrange(max(1, len(bad) - 5))
         bad[at + 2 :] = [bad[at + step % 2] for step in range(len(bad) - at - 2)]
     elif way == "shuffle":
         rng.shuffle(bad)
@@ -258,6 +282,8 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     else:
         for at in rng.sample(range(1, len(bad)), 2):
             bad[at] = rng.choice(INSULTS)
+    if bad == turns:  # shuffled into what it was
+        bad.reverse()
     answer = rng.choice("12")
     first, second = (turns, bad) if answer == "1" else (bad, turns)
     return BETTER.substitute(first=lines(first), second=lines(second), policy=policy), answer
