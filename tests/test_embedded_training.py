@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +136,23 @@ def test_a_part_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path, dat
     first, second = (load_file(folder / "model.safetensors") for folder in (again, whole))
     assert all(first[name].equal(second[name]) for name in first)
     torch.set_num_threads(threads)
+
+
+def test_a_training_that_is_told_to_stop_leaves_nothing_behind() -> None:
+    said = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    code = f"""
+from training.embedded import train
+train.stoppable()
+train._run(["timeit", "-n", "1", "-r", "1", {said!r}])
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # the command
+        child = int(process.stdout.readline())
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 @pytest.mark.timeout(400)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -98,10 +99,19 @@ def _finished(folder: Path) -> bool:
 def _run(arguments: Sequence[str]) -> None:
     """Runs a module in a process of its own, as ENVIRONMENT says. Raises Failure where it fails."""
     print(f"python -m {shlex.join(arguments)}", flush=True)
-    environment = ENVIRONMENT | os.environ
-    status = subprocess.run([sys.executable, "-m", *arguments], env=environment, check=False).returncode
+    with subprocess.Popen([sys.executable, "-m", *arguments], env=ENVIRONMENT | os.environ) as process:
+        try:
+            status = process.wait()
+        except BaseException:  # told to stop: so is the training
+            process.terminate()
+            raise
     if status:
         raise Failure(f"{arguments[0]} ended with status {status}: see above; the same command goes on from there")
+
+
+def stoppable() -> None:
+    """SIGTERM ends this process like Ctrl-C does, so that what it has started ends, too."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def main() -> None:
@@ -113,6 +123,7 @@ def main() -> None:
     given, more = parser.parse_known_args()
     training = Training(given.data, given.size, given.out, tuple(more), given.max_minutes)
     training.check()
+    stoppable()
     finished = training.run()
     print(f"{given.out}: finished" if finished else f"{given.out}: not finished; the same command goes on from here")
 
