@@ -67,7 +67,7 @@ def call_rows(given: Corpus, rng: Random, scale: float, dropped: Counter[str]) -
     yield from diasynth.rows(given.casual, given.outlines, given.casts, summaries, rng, scale, dropped)
     yield from solid.rows(corpus.seeking(given, rng, scale), given.entities, rng, scale, dropped)
     yield from autoconv.rows(given.grounded, rng, dropped)
-    yield from luas.rows(given.friends, rng, scale)
+    yield from luas.rows(given.friends, rng, scale, dropped)
     yield from _drilled(given, round(FEWER * scale), rng)
 
 
