@@ -106,12 +106,13 @@ serve: .venv/.serve ## the embedded model behind the text-generation-inference p
 embedded: .venv/.train,embed ## train the embedded model anew: CORPUS=dialogues.jsonl.gz [SIZE=large] [MINUTES=60]
 	@test -n "$(CORPUS)" -o -f $(E)/data/facts.json || { echo "error: make embedded needs CORPUS=dialogues.jsonl.gz," \
 	  "or $(E)/data with the tokens of one" >&2; exit 2; }
-	test -f $(E)/rows/facts.json -o -f $(E)/data/facts.json || \
-	  $(BIN)/python -m training.embedded --corpus '$(CORPUS)' --out $(E)/rows
+	$(if $(CORPUS),$(BIN)/python -m training.embedded --corpus '$(CORPUS)' --out $(E)/rows \
+	  --unless $(E)/rows/facts.json $(E)/data/facts.json)
 	test -f $(E)/data/tokenizer/tokenizer.json || $(BIN)/python -m training.models --bare --size small --examples 20000 \
 	  --data $(E)/rows/text.train.jsonl $(E)/rows/calls.train.jsonl --out $(E)/data/tokenizer
 	test -f $(E)/data/facts.json || { $(BIN)/python -m training.tokens --model $(E)/data/tokenizer --out $(E)/data \
-	  --data $(E)/rows/*.train.jsonl $(E)/rows/*.eval.jsonl && cp $(E)/rows/facts.json $(E)/data/facts.json; }
+	  --data $(foreach half,train eval,$(E)/rows/text.$(half).jsonl $(E)/rows/calls.$(half).jsonl) && \
+	  cp $(E)/rows/facts.json $(E)/data/facts.json; }
 	$(BIN)/python -m training.embedded.train --data $(E)/data --size $(SIZE) --out $(E)/$(SIZE) \
 	  $(if $(MINUTES),--max-minutes $(MINUTES)) $(TRAIN)
 	test ! -f $(E)/$(SIZE)/calls/facts.json || { $(BIN)/python -m training.export --out synthesis/embedded \

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
 import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -25,7 +28,7 @@ from synthesis.intents import one_step, plans
 from synthesis.intents.labels import AGENT, USER, contradiction
 from synthesis.recipe import Dropped
 from synthesis.task_oriented.speech.wording import slots_read
-from training.embedded import autoconv, drills, intents, judging, solid
+from training.embedded import autoconv, diasynth, drills, intents, judging, solid
 from training.embedded.__main__ import main
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, third, told_of
@@ -131,9 +134,36 @@ def test_a_small_build_has_every_call_and_the_recipes_read_its_answers(
 
 def test_the_same_corpus_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = corpus(tmp_path / "data" / "corpus")
-    one, two = (built(tmp_path / name, file, monkeypatch) for name in ("one", "two"))
-    for name in ("text.train.jsonl", "calls.train.jsonl", "calls.eval.jsonl", "facts.json"):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
+    one, two = built(tmp_path / "one", file, monkeypatch), tmp_path / "two"
+    flags = ["--corpus", str(file), "--out", str(two), "--scale", "0.01"]
+    seed = "1" if os.environ.get("PYTHONHASHSEED") == "2" else "2"  # sets are in another order there
+    environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-m", "training.embedded", *flags], env=environment, check=True)
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(path.name for path in two.iterdir())
+    assert len(names) == 5
+    for name in names:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_material_of_another_corpus_is_not_taken_for_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, facts = tmp_path / "any.jsonl.gz", tmp_path / "rows" / "facts.json"
+    file.write_bytes(b"not gzip")
+    facts.parent.mkdir()
+    flags = ["--corpus", str(file), "--out", str(facts.parent), "--unless", str(facts), str(tmp_path / "none.json")]
+    monkeypatch.setattr(sys, "argv", ["embedded", *flags])
+    facts.write_text(json.dumps({"corpus": hashlib.sha256(b"not gzip").hexdigest()}))
+    main()  # there already: the corpus is not even read
+    for other in ({"corpus": hashlib.sha256(b"else").hexdigest()}, {}):
+        facts.write_text(json.dumps(other))
+        with pytest.raises(UserError, match=r"rows/facts\.json: made of another corpus"):
+            main()
+    facts.unlink()
+    with pytest.raises(UserError, match="not gzipped JSONL"):
+        main()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_corpus_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,6 +203,18 @@ def test_what_a_recipe_drops_is_counted_by_its_reason() -> None:
     with Runs() as runs:
         assert runs.done(dropped()) is None
         assert runs.dropped == {"copying: recited attributes": 1}
+
+
+def test_a_list_of_which_half_was_refused_is_no_example_and_is_counted() -> None:
+    dropped: Counter[str] = Counter()
+    long = {"x" * 3600: [f"Boat {number} {9 * 'of wood '}" for number in range(12)]}  # no room to name those known
+    rows = list(diasynth.rows([], long, [], [], Random(0), 0.02, dropped))
+    assert dropped == {"subtopics: no room for a second reply": 60 - len(rows)}
+    assert 0 < len(rows) < 60
+    for row in rows:
+        asked_for = re.search(r"into (\d+) subtopics", row.prompt[0][1])
+        assert asked_for
+        assert row.answer.count("Boat") == int(asked_for[1])
 
 
 # People and subjects

@@ -29,6 +29,7 @@ from synthesis.metrics.likelihood import Likelihood
 from synthesis.recipe import rng_for
 from tests.clerk import clerk
 from tests.fake_tgi import FakeTgi
+from training.embedded import talks
 from training.embedded.row import held_out as is_held_out
 from training.embedded.talks import Told
 from training.scores import first_try, formats, held_out, perplexity, report, verdicts
@@ -56,10 +57,11 @@ def corpus(folder: Path, dialogues: int = 400) -> Path:
     """As many casual dialogues, of which 2 % are held out."""
     said = [["AB"[at % 2], text] for at, text in enumerate(TALK)]
     more = ("I swim in the lake.", "I paint boats."), ("I repair clocks.", "I sing in a choir.")
-    profile = {f"persona_{at + 1}": [*PROFILES[at], *more[at]] for at in (0, 1)}
     path = folder / "dialogues.jsonl.gz"
     with gzip.open(path, "wt") as lines:
         for number in range(dialogues):
+            own = f"I live at number {number}."
+            profile = {f"persona_{at + 1}": [*PROFILES[at], *more[at], own] for at in (0, 1)}
             row = {"source": "spc" if number % 2 else "sgd", "messages": said, "cond": profile if number % 2 else {}}
             lines.write(json.dumps(row) + "\n")
     return path
@@ -70,8 +72,8 @@ def corpus(folder: Path, dialogues: int = 400) -> Path:
 
 def test_only_dialogues_that_no_training_reads_are_taken(tmp_path: Path) -> None:
     found = held_out.read(corpus(tmp_path), 0)
-    names = {f"{'spc' if number % 2 else 'sgd'}-{number}" for number in range(400)}
-    assert {each.id for each in found.told} == {name for name in names if is_held_out(name)}
+    assert found.told == tuple(each for each in talks.told(corpus(tmp_path)) if is_held_out(each.id))
+    assert {each.source for each in found.told} == {"spc", "sgd"}
     assert {each.id for each in found.parts} <= {each.id for each in found.told if each.source == "spc"}
     part = found.parts[0]
     assert part == held_out.read(corpus(tmp_path), 0).parts[0]

@@ -2,24 +2,31 @@
 
 Reads a corpus of dialogues (JSONL.gz: source, messages, cond), what lies beside it (see friends.py) and what ships
 with the recipes, and writes `text` (plain text and drills) and `calls` (examples of every call of every recipe), each
-as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went in, by source and task. The same
-files and seed give the same bytes.
+as .train.jsonl and .eval.jsonl, 2 % held out by dialogue, and facts.json: what went in, by source and task, and of
+which corpus. The same files and seed give the same bytes.
+
+Learned rows take from no dialogue that is held out, nor do they repeat its long sentences (see apart.py). Two things
+are weaker. Of two given profiles one is held out, and single traits come again (see talks.named). And spc's calls
+about single traits and queries are held out by trait and by prompt: their held-out rows are new prompts, not new
+sentences.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from synthesis.storage import write_json, write_jsonl
+from synthesis.errors import UserError
+from synthesis.storage import parse, read_text, readable, write_json, write_jsonl
 from training.command import told
-from training.embedded import autoconv, corpus, diasynth, drills, friends, luas, plain, solid, spc
+from training.embedded import apart, autoconv, corpus, diasynth, drills, friends, luas, plain, solid, spc
 from training.embedded.corpus import Corpus
 from training.embedded.row import Row, fitting, held_out
 
@@ -33,6 +40,9 @@ LICENCES = {
     "entities": "Apache-2.0, CC-BY-4.0, MIT",
 }  # fmt: skip
 """By source. Outlines are ours and medquad's, sgd's, clinc150's and qmsum's; entities ours, medquad's, multiwoz's."""
+
+BESIDE = ("medquad", "entities", "qmsum", "sgd", "multiwoz")
+"""Sources that are read from folders beside the corpus too, where they have other ids."""
 
 STATEMENTS = 20000
 """Statements of the corpus that are assigned to queries (choice)."""
@@ -67,7 +77,7 @@ def call_rows(given: Corpus, rng: Random, scale: float, dropped: Counter[str]) -
     yield from diasynth.rows(given.casual, given.outlines, given.casts, summaries, rng, scale, dropped)
     yield from solid.rows(corpus.seeking(given, rng, scale), given.entities, rng, scale, dropped)
     yield from autoconv.rows(given.grounded, rng, dropped)
-    yield from luas.rows(given.friends, rng, scale)
+    yield from luas.rows(given.friends, rng, scale, dropped)
     yield from _drilled(given, round(FEWER * scale), rng)
 
 
@@ -79,8 +89,8 @@ def write(rows: list[Row], folder: Path, name: str, rng: Random) -> None:
         write_jsonl(folder / f"{name}.{part}.jsonl", (row.json() for row in kept if row.held_out == wanted))
 
 
-def facts(rows: list[Row], dropped: Counter[str], absent: list[str]) -> dict[str, Any]:
-    """What went in, by source and task; what was left out."""
+def facts(rows: list[Row], dropped: Counter[str], absent: list[str], digest: str) -> dict[str, Any]:
+    """What went in, by source and task; what was left out. `digest`: the corpus'."""
     examples = Counter(row.source for row in rows)
     dialogues = {source: len({row.key for row in rows if row.source == source}) for source in examples}
     return {
@@ -89,11 +99,41 @@ def facts(rows: list[Row], dropped: Counter[str], absent: list[str]) -> dict[str
             | {"examples": count}
             for source, count in examples.most_common()
         ],
+        "corpus": digest,
         "tasks": dict(Counter(row.task for row in rows).most_common()),
         "too_long": len(rows) - len(fitting(rows)),
         "dropped": dict(dropped.most_common()),
         "absent": absent,
     }
+
+
+def _apart(given: Corpus, parts: dict[str, list[Row]], dropped: Counter[str]) -> dict[str, list[Row]]:
+    """The parts without learned rows that repeat what is held out."""
+    every = [row for rows in parts.values() for row in rows]
+    said = [text for each in given.told if held_out(each.id) for _, text in each.messages]
+    said += [row.answer for row in every if row.source in BESIDE and row.held_out]
+    held = apart.own(every, said)
+    kept = {name: apart.apart(rows, held) for name, rows in parts.items()}
+    dropped.update({f"{name}: repeats what is held out": len(parts[name]) - len(kept[name]) for name in parts})
+    return kept
+
+
+def _digest(file: Path) -> str:
+    """SHA-256 of the corpus file."""
+    with readable(file, "--corpus"), file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def made(already: Sequence[Path], digest: str) -> bool:
+    """Whether one of these facts.json is there. Raises UserError where it is that of another corpus' material."""
+    there = [path for path in already if path.is_file()]
+    for path in there:
+        if parse(read_text(path, "facts"), str(path)).get("corpus") != digest:
+            raise UserError(
+                f"{path}: made of another corpus than the one given, or before corpora were noted; remove "
+                f"{path.parent} to make it anew, or give no corpus to train on what is there"
+            )
+    return bool(there)
 
 
 def main() -> None:
@@ -103,15 +143,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the material and facts.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the usual numbers of examples")
+    parser.add_argument(
+        "--unless", type=Path, nargs="+", default=[], help="facts.json of this corpus: where one is, nothing is made"
+    )
     given = parser.parse_args()
+    digest = _digest(given.corpus)
+    if made(given.unless, digest):
+        return
     rng, dropped = Random(given.seed), Counter[str]()
     beside = given.beside or given.corpus.resolve().parent.parent
     found = corpus.read(given.corpus, beside, rng, given.scale)
     texts = list(text_rows(found, rng, given.scale))
     calls = list(call_rows(found, rng, given.scale, dropped))
-    for name, rows in (("text", texts), ("calls", calls)):
+    parts = _apart(found, {"text": texts, "calls": calls}, dropped)
+    for name, rows in parts.items():
         write(rows, given.out, name, rng)
-    whole = facts([*texts, *calls], dropped, friends.absent(beside))
+    whole = facts([row for rows in parts.values() for row in rows], dropped, friends.absent(beside), digest)
     write_json(given.out / "facts.json", whole)
     print(json.dumps(whole, indent=1))
 

@@ -17,7 +17,7 @@ from synthesis.grounded.writer import AIM, GAP, KIND, Decoding, Writer
 from synthesis.words import content_words, sentences
 from training.embedded.friends import Minutes
 from training.embedded.knowing import Knowing, Runs
-from training.embedded.row import Row, asked
+from training.embedded.row import Row, asked, held_out
 from training.embedded.statements import clean
 from training.embedded.talks import Told
 
@@ -28,13 +28,13 @@ SHOTS = 0.1
 
 def rows(dialogues: Sequence[tuple[str, Dialogue]], rng: Random, dropped: Counter[str]) -> Iterator[Row]:
     """Examples of all the recipe's calls, of conversations about documents with their sources."""
-    given = [dialogue for _, dialogue in dialogues]
+    learned = [dialogue for _, dialogue in dialogues if not held_out(dialogue.id)]
     with Runs() as runs:
         for source, dialogue in dialogues:
             head = teacher_form.head(dialogue.topic or "", dialogue.document or "")
             yield Row("autoconv.teacher", source, dialogue.id, head, teacher_form.body(dialogue.turns))
             for at in rng.sample(range(0, len(dialogue.turns) - 1, 2), min(2, len(dialogue.turns) // 2)):
-                shots = [rng.choice(given)] if rng.random() < SHOTS else []
+                shots = [rng.choice(learned)] if rng.random() < SHOTS else []
                 yield from runs.done(_exchange(source, dialogue, at, shots, rng)) or ()
             yield from _verdicts(source, dialogue, rng)
         dropped.update(runs.dropped)
@@ -93,7 +93,7 @@ def of_minutes(given: Sequence[Minutes]) -> Iterator[Dialogue]:
         for part in parts[:5]:
             turns += _pair(part.question, sentences(part.answer)[0], document)
         if len(turns) >= 4:
-            yield Dialogue(f"{name}-minutes", tuple(turns), topic="A meeting", document=document)
+            yield Dialogue(f"{name}#minutes", tuple(turns), topic="A meeting", document=document)
 
 
 def of_talk(given: Told) -> Dialogue | None:

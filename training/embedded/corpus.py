@@ -15,6 +15,7 @@ from training.embedded import autoconv, entities, friends
 from training.embedded.diasynth import read_outline
 from training.embedded.friends import Minutes
 from training.embedded.intents import Sought, about, sought
+from training.embedded.row import held_out
 from training.embedded.spc import shipped
 from training.embedded.talks import Talk, Told, talks, told
 
@@ -69,7 +70,7 @@ def read(file: Path, beside: Path, rng: Random, size: float) -> Corpus:
         *entities.of_tables(beside / "multiwoz", rng),
     ]
     wide, casts = read_outline(diasynth_recipe.HERE / "diasynth_outline.jsonl")
-    traits = [fact for talk in casual for side in talk.facts for fact in side]
+    traits = [fact for talk in casual if not held_out(talk.id) for side in talk.facts for fact in side]
     return Corpus(
         every,
         casual,
@@ -100,7 +101,8 @@ def _grounded(
     talked = [made_of for each in every if each.source == "topical_chat" and (made_of := autoconv.of_talk(each))]
     met = list(autoconv.of_minutes(minutes))
     both = [("topical_chat", each) for each in talked] + [("qmsum", each) for each in met]
-    asked = [(source, autoconv.shifted(each, rng.choice(talked or made), rng)) for source, each in both]
+    others = [each for each in talked or made if not held_out(each.id)]
+    asked = [(source, autoconv.shifted(each, rng.choice(others), rng)) for source, each in both]
     return [*[("medquad", each) for each in of_pages], *[("worlds", each) for each in made], *asked]
 
 

@@ -14,7 +14,7 @@ from synthesis import characteristics, few_shots, topics
 from synthesis.engine import Message, Request
 from synthesis.filters.grounding import ABOUT
 from synthesis.forms import Form
-from synthesis.recipe import Pool, Seed
+from synthesis.recipe import Dropped, Pool, Seed
 from synthesis.recipes import diasynth
 from synthesis.recipes.diasynth import SUMMARY, Diasynth
 from synthesis.topics import PERSONAS, SUBTOPICS, Lists
@@ -22,7 +22,7 @@ from training.embedded.hobbies import CALLED, TOPICS
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, told_of
 from training.embedded.persona_chat import lines
-from training.embedded.row import Row, asked
+from training.embedded.row import Row, asked, held_out
 from training.embedded.spc import shipped
 from training.embedded.talks import Talk, frequent, introduced, window
 
@@ -188,9 +188,10 @@ def _summed_up(source: str, key: str, said: str, summary: str, form: Form) -> Ro
 
 def _verdicts(scenes: Sequence[Scene], rng: Random) -> Iterator[Row]:
     """Whether a dialogue is about its subject, or about another one's."""
-    for scene, other in zip(scenes, [*scenes[1:], *scenes[:1]], strict=True):
+    learned = [scene.subtopic for scene in scenes if not held_out(scene.talk.id)]
+    for scene in scenes:
         yes = rng.random() < 0.5
-        about = scene.subtopic if yes else other.subtopic
+        about = scene.subtopic if yes else rng.choice(learned)
         text = lines(scene.turns)
         if yes or about.casefold() not in text.casefold():
             prompt = ABOUT.substitute(conversation=text, subject=about)
@@ -220,12 +221,14 @@ def _lists(
     for what, found in given.items():
         for _ in range(round(LISTS[what] * scale) if found else 0):
             of, entries = rng.choice(found)
-            engine = _listing(runs, what, of, entries, rng)
-            yield from engine.rows("diasynth", "outlines", of)[-1:]  # the reply that came short is no example
+            yield from runs.done(_listing(what, of, entries, rng)) or ()
 
 
-def _listing(runs: Runs, what: str, of: str, entries: Sequence[str], rng: Random) -> Knowing:
-    """The calls that ask for one list: one, or two where the first reply came short."""
+async def _listing(what: str, of: str, entries: Sequence[str], rng: Random) -> list[Row]:
+    """The call that asks for one list; the second of two where the first reply came short, which is no example.
+
+    Raises Dropped where the second was not asked for.
+    """
     size = min(len(entries), rng.choice((3, 4, 5, 6, 6, 6)))
     form = Form(rng.choice(("tags", "tags", "json")), held=True)
     chosen = rng.sample(list(entries), size)
@@ -240,8 +243,10 @@ def _listing(runs: Runs, what: str, of: str, entries: Sequence[str], rng: Random
 
     engine, how = Knowing({what: reply}), Lists(form, 0.7, 0.95, 400, len(replies) - 1)
     template = SUBTOPICS if what == "subtopics" else PERSONAS
-    runs.done(topics.derived(engine, what, template, {(of,): size}, size, lambda branch: _New(), how, rng))
-    return engine
+    await topics.derived(engine, what, template, {(of,): size}, size, lambda branch: _New(), how, rng)
+    if len(engine.calls) < len(replies):
+        raise Dropped(what, "no room for a second reply")
+    return engine.rows("diasynth", "outlines", of)[-1:]
 
 
 def _listed(form: Form, what: str, entries: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from synthesis.words import sentences
-from training.embedded.row import Row, asked
+from training.embedded.row import Row, asked, held_out
 from training.embedded.talks import Talk
 
 _AGAIN = ("Again:", "Once more:", "The same again:", "Repeated:")
@@ -26,12 +26,15 @@ def rows(
 ) -> Iterator[Row]:
     """`count` drills each of copying a passage and of recalling something by its name.
 
-    `passages`: source, id and text; `material`: talks, whose speakers' facts are recalled; `names`: of people.
+    `passages`: source, id and text; `material`: talks, whose speakers' facts are recalled, beside each fact some of
+    talks that are not held out; `names`: of people.
     """
     facts = [(talk, fact) for talk in material for side in talk.facts for fact in side]
+    learned = [(talk, fact) for talk, fact in facts if not held_out(talk.id)]
     for _ in range(count):
         yield rng.choice((_twice, _part, _asked_for))(*rng.choice(passages), rng)
-        yield _recall(rng.sample(facts, rng.randint(3, 8)), names, rng)
+        first, others = rng.choice(facts), rng.sample(learned, rng.randint(2, 7))
+        yield _recall([first, *(each for each in others if each != first)], names, rng)
 
 
 def _cut(text: str, rng: Random) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +85,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def rows(friends: Path, rng: Random, scale: float) -> Iterator[Row]:
-    """Examples of all the recipe's calls; real ones where the corpora are there."""
+def rows(friends: Path, rng: Random, scale: float, dropped: Counter[str]) -> Iterator[Row]:
+    """Examples of all the recipe's calls; real ones where the corpora are there. `dropped`: what is refused."""
     for place in REAL:
         folder = (friends / place).parent if place.endswith(".zip") else friends / place
         if (friends / place).exists():
@@ -101,6 +102,7 @@ def rows(friends: Path, rng: Random, scale: float) -> Iterator[Row]:
         for number in range(round(CHOSEN * scale)):
             found = runs.done(_chosen(f"choice-{number}", setting, rng)) or []
             yield from rng.sample(found, min(EACH, len(found)))
+        dropped.update(runs.dropped)
 
 
 # ---- real dialogues -------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from synthesis.engine import Message
 HELD_OUT = 50
 """One in so many dialogues, by id, is held out: 2 %."""
 
+SAME = "#"
+"""Stands in an id before what tells apart those that are held out together."""
+
 LONGEST = 4300
 """Characters of an example: about the 1,024 tokens of the context; training leaves out what is longer."""
 
@@ -20,7 +23,8 @@ LONGEST = 4300
 class Row:
     """`prompt`: chat, raw text, or empty for text of which all is learned; `answer`: what is to be said.
 
-    `key` names the dialogue that the example comes from; all of a dialogue's examples are held out, or none.
+    `key` names the dialogue that the example comes from; all of a dialogue's examples are held out, or none, and so
+    are all whose keys are alike up to `SAME`.
     """
 
     task: str
@@ -33,6 +37,12 @@ class Row:
     def held_out(self) -> bool:
         """Whether it is for evaluation alone."""
         return held_out(self.key)
+
+    @property
+    def text(self) -> str:
+        """Prompt and answer, a message a line."""
+        said = self.prompt if isinstance(self.prompt, str) else "\n".join(text for _, text in self.prompt)
+        return f"{said}\n{self.answer}"
 
     @property
     def length(self) -> int:
@@ -53,7 +63,12 @@ class Row:
 
 def held_out(key: str) -> bool:
     """Whether what comes from the dialogue of this id is for evaluation alone."""
-    return zlib.crc32(key.encode()) % HELD_OUT == 0
+    return share(key.partition(SAME)[0]) == 0
+
+
+def share(name: str) -> int:
+    """The fiftieth, from 0, that a name falls into by chance; the first is held out."""
+    return zlib.crc32(name.encode()) % HELD_OUT
 
 
 def asked(task: str, source: str, key: str, prompt: str, answer: str) -> Row:

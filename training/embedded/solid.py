@@ -20,7 +20,7 @@ from synthesis.recipes.solid import STARTER, Solid
 from synthesis.recipes.solid_rl import SolidRl
 from training.embedded.intents import Sought
 from training.embedded.knowing import Knowing, Runs
-from training.embedded.row import Row, asked
+from training.embedded.row import Row, asked, held_out
 from training.embedded.spc import shipped
 
 COUNTS = {"types": 200, "names": 1500, "attributes": 800, "reality": 2000, "document": 1500, "starter": 2500}
@@ -99,7 +99,8 @@ async def _at_once(each: Sought, rng: Random) -> list[Row]:
 async def _sown(entity: Entity, entities: Sequence[Entity], number: int, rng: Random) -> list[Row]:
     """What is asked to make seeds: types now and then, the type's attributes, the document, or that there is none."""
     sowing = Sowing(NameFilter(), 0.7, 0.95, 30, 400, 320, rng.choice((5, 8, 10)), True)
-    of_type = [text for other in entities if other.type == entity.type for text, _ in other.attributes]
+    alike = [other for other in entities if other.type == entity.type and not held_out(other.name)]
+    of_type = [text for other in alike for text, _ in other.attributes]
     aspects = rng.sample(list(dict.fromkeys(of_type)), min(sowing.attributes, len(set(of_type))))
     types = rng.sample(shipped("solid_types.txt"), rng.choice((10, 20, 30, 50)))
     known = rng.random() < 0.85
@@ -127,10 +128,10 @@ def made_up(name: str, rng: Random) -> str:
 
 
 def _names(entities: Sequence[Entity], rng: Random, scale: float) -> Iterator[Row]:
-    """Names of a type by their initial, and whether a name is real."""
+    """Names of a type by their initial, none of them held out, and whether a name is real."""
     cells: dict[tuple[str, str], list[str]] = {}
     for entity in entities:
-        if entity.name[0].upper() in ascii_uppercase:
+        if not held_out(entity.name) and entity.name[0].upper() in ascii_uppercase:
             cells.setdefault((entity.type, entity.name[0].upper()), []).append(entity.name)
     full = sorted(cell for cell, names in cells.items() if len(set(names)) >= 3)
     for number in range(round(COUNTS["names"] * scale) if full else 0):

@@ -101,6 +101,7 @@ def rows(
     told = [(query, trait) for _, query, trait in known if query]
     with Runs() as runs:
         yield from fitting(list(_generated(parts, told, rng, runs, dropped)))
+        dropped.update(runs.dropped)
     yield from _criticised(parts, spare, rng, scale)
     yield from _sentences(known, rng, scale)
     yield from _queries(known, rng, scale)
@@ -124,13 +125,17 @@ def _generated(
     names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
     given = list(exemplars())
     learned = [part for talk, part in parts if not held_out(talk.id)]
-    short = [part for _, part in given] + [part for part in learned if len(calls.lines(part[1])) < 900]
+    short = [part for name, part in given if not held_out(name)]
+    short += [part for part in learned if len(calls.lines(part[1])) < 900]
     todo = [(talk.source, talk.id, part) for talk, part in parts]
     todo += [("seeds", name, part) for name, part in given for _ in range(PASSES["seeds"])]
     filters = Spc(**{**Spc.presets["laptop"], "coverage": 0}).filters(Knowing({}))
     for source, key, plain in todo:
         part = calls.woven(plain, told, rng) if rng.random() < WOVEN and len(told) >= 3 else plain
-        if reason := runs.done(_reason(filters, part)):
+        reason = runs.done(_reason(filters, part))
+        if reason is None:
+            continue  # `runs` counts it
+        if reason:
             dropped[f"spc: {reason.partition(':')[0]}"] += 1
             continue
         shown = [rng.choice(short)] if rng.random() < EXEMPLARS else []
@@ -140,13 +145,13 @@ def _generated(
             yield asked("spc.generate", source, key, *calls.generate(part, shown, names, settings, rng))
 
 
-async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str | None:
-    """Why the recipe would not keep the conversation; None where it would."""
+async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str:
+    """Why the recipe would not keep the conversation; "" where it would."""
     profiles, turns = part
     said = tuple(Turn(USERS[at % 2], text) for at, text in enumerate(turns))
     made = Dialogue("-", said, tuple(Persona(str(at), tuple(traits)) for at, traits in enumerate(profiles)))
     found = await first_reason(filters, made)
-    return found and found[1]
+    return found[1] if found else ""
 
 
 def _criticised(parts: Sequence[Part], spare: Sequence[str], rng: Random, scale: float) -> Iterator[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 
 from synthesis.errors import UserError
 from training.embedded.hobbies import TOPICS
+from training.embedded.row import SAME, share
 from training.embedded.statements import clean, content, longest_copy, overlap, rephrased, sentences, shown, statement
 
 LOW, HIGH = 8, 16  # turns of a kept conversation
@@ -53,7 +55,7 @@ class Told:
 
 
 def told(path: Path) -> Iterator[Told]:
-    """The dialogues of a corpus file (JSONL.gz: source, messages, cond), in order; the id is source and line number.
+    """The dialogues of a corpus file (JSONL.gz: source, messages, cond), in order; ids as in `named`.
 
     Raises UserError for a file of another kind.
     """
@@ -64,11 +66,25 @@ def told(path: Path) -> Iterator[Told]:
             for number, line in enumerate(lines):
                 row = json.loads(line)
                 messages = tuple((str(speaker), str(text)) for speaker, text in row["messages"])
-                yield Told(f"{row['source']}-{number}", row["source"], messages, row.get("cond") or {})
+                condition = row.get("cond") or {}
+                yield Told(named(row["source"], number, condition), row["source"], messages, condition)
     except (gzip.BadGzipFile, EOFError, ValueError, KeyError) as error:
         raise UserError(
             f"--corpus {path}: not gzipped JSONL of dialogues with source and messages: {error}"
         ) from error
+
+
+def named(source: str, number: int, condition: dict[str, Any]) -> str:
+    """The id of a dialogue: its source and line number, before which stands a profile where it has two.
+
+    Profiles come again with others in other dialogues. One in fifty is held out, with all dialogues of either user's:
+    nothing learned has it, though it may have the other user's profile, and single traits.
+    """
+    if "persona_1" not in condition:
+        return f"{source}-{number}"
+    profiles = ["\n".join(sorted(condition[f"persona_{user}"])) for user in (1, 2)]
+    first = min((f"{source}-{zlib.crc32(each.encode()):08x}" for each in profiles), key=share)
+    return f"{first}{SAME}{number}"
 
 
 def talks(given: Iterable[Told], sources: Sequence[str], names: Sequence[str]) -> Iterator[Talk]:

@@ -44,6 +44,8 @@ class HeldOut:
 def read(corpus: Path, seed: int) -> HeldOut:
     """The held-out 2 % of a corpus file, by the rule that training goes by; chance of each part by `seed` and its id.
 
+    Of talks with given profiles, one of the two profiles is in nothing learned; the other may be, and single traits.
+
     Raises UserError for a file of another kind, and for one in which nothing is held out.
     """
     found = tuple(each for each in told(corpus) if held_out(each.id))
