@@ -147,6 +147,10 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     Not hers is what nobody said, and now and then what the other user said of himself.
     """
     (first, second), turns = part
+    if rng.random() >= WHOLE:
+        size = rng.choice((2, 4, 6, 10))
+        at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
+        turns = turns[at : at + size]
     user = rng.randrange(2)
     said = turns[user::2]
     asked: list[tuple[str, str]] = []
@@ -162,8 +166,8 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     strange = rng.sample(others, min(1, len(others))) + rng.sample(list(spare), 2)
     asked += [(trait, "unmentioned") for trait in strange if overlap(trait, said) <= 0.2]
     rng.shuffle(asked)
-    asked = asked[: rng.choice((3, 4, 5))]
-    if len(asked) < 3 or (all(label == "unmentioned" for _, label in asked) and rng.random() < 0.7):
+    asked = asked[: rng.choice((2, 3, 4, 5))]
+    if len(asked) < 2 or (all(label == "unmentioned" for _, label in asked) and rng.random() < 0.7):
         return None
     traits = "\n".join(f"{number}. {trait}" for number, (trait, _) in enumerate(asked, 1))
     prompt = FAITHFULNESS.substitute(conversation=lines(turns), user=f"User {user + 1}", traits=traits)
