@@ -28,7 +28,7 @@ TURNS = (
 
 def test_the_prompt_has_the_seed_and_the_numbered_plan() -> None:
     text = one_step.prompt(SEED, PLAN)
-    assert text.endswith("\n\nPlan:\n1. User | OQ\n2. Agent | FD+PA\n3. User | GG")
+    assert text.endswith("\n\nPlan:\n1. User [OQ]\n2. Agent [FD+PA]\n3. User [GG]")
     assert "Type: Bridge\nName: Iron Bridge\nAttribute: age\nDocument: A bridge. Of iron.\n\nPlan:" in text
     assert "Quality" not in text
 

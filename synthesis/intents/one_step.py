@@ -1,9 +1,10 @@
 """One-step form: seed and numbered plan go in, the whole dialogue comes out, every turn under its number and labels.
 
-    1. User | OQ                 1. User [OQ]: Who built the bridge?
-    2. Agent | FD+PA             2. Agent [FD+PA]: A smith from the valley did, in 1842.
+    1. User [OQ]                 1. User [OQ]: Who built the bridge?
+    2. Agent [FD+PA]             2. Agent [FD+PA]: A smith from the valley did, in 1842.
 
-The prompt lists the plan as on the left, the reply has its lines as on the right. The format is ours: SOLID-RL's
+The prompt lists the plan as on the left, the reply has its lines as on the right: a small model only has to go on
+where it finds a line begun as its own. The format is ours: SOLID-RL's
 (arXiv 2402.11633) is not published.
 """
 
@@ -40,7 +41,7 @@ _LINE = re.compile(r"(?P<number>[1-9][0-9]{0,3})\. (?P<role>[^\[\]:|]+) \[(?P<la
 def prompt(seed: Mapping[str, Any], plan: Plan, quality: str = "") -> str:
     """What the model is asked. `seed` has type, name, attribute and document; `quality`: the tag, none if empty."""
     said = {name: " ".join(str(seed[name]).split()) for name in FIELDS}
-    lines = [f"{number}. {role} | {'+'.join(intents)}" for number, (role, intents) in enumerate(plan.steps, 1)]
+    lines = [f"{number}. {role} [{'+'.join(intents)}]" for number, (role, intents) in enumerate(plan.steps, 1)]
     return PROMPT.substitute(said, quality=f"Quality: {quality}\n" if quality else "", plan="\n".join(lines))
 
 

@@ -74,20 +74,20 @@ _REACTIONS = (
 
 
 def woven(part: Kept, answers: Sequence[tuple[str, str]], rng: Random) -> Kept:
-    """The part with two or three exchanges put in: a user asks, the other answers with a trait of their profile.
+    """The part with two to four exchanges put in: a user asks, the other answers with a trait of their profile.
 
     Talks seldom say what their profiles tell; these do, in words of the profile, which is what a small model can learn
     to do. `answers`: (query, trait) pairs. The new traits take the places of others; the length stays within bounds.
     """
     profiles, turns = [list(traits) for traits in part[0]], list(part[1])
-    exchanges = rng.sample(answers, rng.choice((2, 2, 3)))
+    exchanges = rng.sample(answers, rng.choice((2, 3, 3, 4)))
     turns = turns[: 16 - 2 * len(exchanges)]
     places = sorted(rng.sample(range(2, len(turns)), len(exchanges)), reverse=True)
     new: tuple[list[str], list[str]] = ([], [])
     for place, (query, trait) in zip(places, exchanges, strict=True):
         owner = (place + 1) % 2
         new[owner].append(trait)
-        said = trait if rng.random() < 0.35 else rephrased(trait, rng)
+        said = trait if rng.random() < 0.5 else rephrased(trait, rng)
         before = rng.choice(_BEFORE)
         lowered = (
             said if said.startswith(("I ", "I'")) or not before or before[-2] in "?." else said[0].lower() + said[1:]

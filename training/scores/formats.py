@@ -54,7 +54,10 @@ _SELF_SEEDED = {
 FORMS = (
     Form("spc", {"query_steps": "5", "iterations": "2", "profiles": "40"}),
     Form("diasynth"),
-    Form("diasynth", {"outline": "none", "topic": "Music", "form": "json", "cot": "true", "list_length": "300"}),
+    Form(
+        "diasynth",
+        {"outline": "none", "topic": "Music", "form": "json", "cot": "true", "list_length": "300", "length": "640"},
+    ),
     Form("solid"),
     Form("solid", {**_SELF_SEEDED, "starters": "3", "merge": "engine"}),
     Form("solid_rl"),
