@@ -93,6 +93,23 @@ def guesses_agree(kind: dtype, heads: int, group: int, width: int, most: int) ->
     return True
 
 
+def tiles_agree(kind: dtype, heads: int, group: int, width: int) -> bool:
+    """Whether a prompt's queries keep their bits in half a tile."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    rows = group * LENGTHS[0]
+    for length in LENGTHS:
+        keys, queries = _cancelling(draw, (heads, length, width), (heads, rows, width), kind)
+        values, weights = _cancelling(draw, (heads, width, length), (heads, rows, length), kind)
+        keys, values = keys.transpose(1, 2), values.transpose(1, 2).contiguous()
+        for given, stored in ((queries, keys), (weights, values)):
+            halves = [torch.bmm(half.contiguous(), stored) for half in torch.split(given, rows // 2, 1)]
+            if not torch.equal(torch.cat(halves, 1), torch.bmm(given, stored)):
+                return False
+    return True
+
+
 def _cancelling(
     draw: Generator, first: tuple[int, ...], second: tuple[int, ...], kind: dtype
 ) -> tuple[Tensor, Tensor]:

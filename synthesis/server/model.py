@@ -2,8 +2,8 @@
 
 Why that needs care: a matrix product may sum in another order when its shape changes, and the same request would then
 write another text alone than in a batch. Four rules keep every row's bits:
-1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, so the shapes
-   depend on the position alone, whatever part of the prompt was reused and whoever else is being read;
+1. prompts attend in tiles of 64 queries at fixed positions, over exactly the keys up to the tile's end, whatever part
+   of the prompt was reused and whoever else is being read; half a tile stands alone where `agreement` allows it;
 2. generated tokens attend one by one, over the capacity that their own length has, beside at most some guesses at
    what follows them, and only prompts' keys and values are ever reused;
 3. rows of an adapter take its low-rank products on their own, by rule 4;
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synthesis.server.agreement import attention_agrees, guesses_agree, least_rows, linear_agrees
+from synthesis.server.agreement import attention_agrees, guesses_agree, least_rows, linear_agrees, tiles_agree
 from synthesis.server.cache import TILE, KeyValues, Shelf, capacity_for
 from synthesis.server.lookup import MOST
 from synthesis.server.products import product
@@ -115,6 +115,10 @@ class Llama:
         agreed = next((least for least in least_rows(self.kind) if self._agrees(least)), None)
         self.least, self.strict = agreed or least_rows(self.kind)[-1], agreed is None
         self._guesses = MOST if not self.strict and self._agrees_on_guesses() else 0
+        halves = not self.strict and tiles_agree(
+            self.kind, shape.kv_heads, shape.heads // shape.kv_heads, shape.head_dim
+        )
+        self._tile = TILE // 2 if halves else TILE
         self._floor = torch.tensor(shape.epsilon * shape.hidden)
         self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
 
@@ -341,13 +345,15 @@ class Llama:
         end = part.start + len(part.tokens)
         for base in range(part.start // TILE * TILE, end, TILE):
             low, high = max(part.start, base), min(end, base + TILE)
-            tile = pad(queries[low - part.start : high - part.start], (0, 0, 0, 0, low - base, base + TILE - high))
-            tile = tile.view(TILE, size.kv_heads, group, size.head_dim).permute(1, 2, 0, 3)
+            first = low - (low - base) % self._tile
+            rows = -(-(high - first) // self._tile) * self._tile
+            tile = pad(queries[low - part.start : high - part.start], (0, 0, 0, 0, low - first, first + rows - high))
+            tile = tile.view(rows, size.kv_heads, group, size.head_dim).permute(1, 2, 0, 3)
             keys, values = stored[:, :, : base + TILE].contiguous().unbind()
-            scores = torch.bmm(tile.reshape(size.kv_heads, group * TILE, size.head_dim), keys.transpose(1, 2))
-            scores.view(size.heads, TILE, -1)[..., base:] += self._triangle
-            mixed = torch.bmm(torch.softmax(scores, -1), values).view(size.kv_heads, group, TILE, size.head_dim)
-            seen.append(mixed.permute(2, 0, 1, 3).reshape(TILE, -1)[low - base : high - base])
+            scores = torch.bmm(tile.reshape(size.kv_heads, -1, size.head_dim), keys.transpose(1, 2))
+            scores.view(size.heads, rows, -1)[..., base:] += self._triangle[first - base : first - base + rows]
+            mixed = torch.bmm(torch.softmax(scores, -1), values).view(size.kv_heads, group, rows, size.head_dim)
+            seen.append(mixed.permute(2, 0, 1, 3).reshape(rows, -1)[low - first : high - first])
         return seen
 
     def _chosen_logits(self, hidden: Tensor, parts: Sequence[Part]) -> list[Tensor]:
