@@ -86,7 +86,7 @@ def _whole(text: str, rng: Random) -> str:
     """A dialogue in one step: a line for each of the plan."""
     name = re.findall(r"^Name: (.+)$", text, re.MULTILINE)[0]
     lines, tails = [], itertools.cycle(rng.sample(TAILS, len(TAILS)))
-    for number, role, labels in re.findall(r"^(\d+)\. (\w+) \| (\S+)$", text, re.MULTILINE):
+    for number, role, labels in re.findall(r"^(\d+)\. (\w+) \[(\S+)\]$", text, re.MULTILINE):
         codes = labels.split("+")
         said = [f"{CUES[code]} {next(tails).format(name)}, number {rng.randint(1, 10**6)}." for code in codes]
         lines.append(f"{number}. {role} [{labels}]: {' '.join(said)}")

@@ -95,7 +95,7 @@ def test_a_row_an_utterance_with_what_was_said_before() -> None:
 
 def test_prompt_and_completion_of_the_whole() -> None:
     (row,) = whole(talk())
-    for line in ("Type: Bird", "Name: Herring Gull", "Attribute: food", f"Document: {GULL}", "4. User | FD+GG"):
+    for line in ("Type: Bird", "Name: Herring Gull", "Attribute: food", f"Document: {GULL}", "4. User [FD+GG]"):
         assert line in row["prompt"].splitlines()
     assert row["completion"].splitlines()[1:3] == [
         "2. Agent [IR+PA]: Fish, most of all. Where did you see it?",

@@ -71,7 +71,7 @@ def run(model: Model[Any], adapters: list[int], tokens: list[int], begin: int) -
         rows = [torch.stack([one[-1] for one in model.prefill(parts, room)])]
         for place in range(begin, len(tokens)):
             again, places = [tokens[place]] * len(adapters), [place] * len(adapters)
-            rows += [model.decode(again, places, room, adapters)]
+            rows += [model.decode([[one] for one in again], places, room, adapters)]
         return list(torch.stack(rows, 1))
 
 
