@@ -69,43 +69,18 @@ def attention_agrees(kind: dtype, heads: int, group: int, width: int, least: int
     return True
 
 
-def guesses_agree(kind: dtype, heads: int, group: int, width: int, most: int) -> bool:
-    """Whether a query's scores and mixture keep their bits beside those of up to `most` guesses."""
+def queries_agree(kind: dtype, heads: int, queries: int, width: int, parts: int) -> bool:
+    """Whether so many queries of each head have the same bits together and in so many equal parts."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
     for length in LENGTHS:
-        keys, queries = _cancelling(draw, (8 * heads, length, width), (8 * heads, group * (1 + most), width), kind)
-        values, weights = _cancelling(draw, (8 * heads, width, length), (8 * heads, group * (1 + most), length), kind)
+        keys, asked = _cancelling(draw, (heads, length, width), (heads, queries, width), kind)
+        values, weights = _cancelling(draw, (heads, width, length), (heads, queries, length), kind)
         keys, values = keys.transpose(1, 2), values.transpose(1, 2).contiguous()
-        alone = [
-            (torch.bmm(asked, keys), torch.bmm(weighed, values))
-            for asked, weighed in zip(torch.split(queries, group, 1), torch.split(weights, group, 1), strict=True)
-        ]
-        for count in range(2, 2 + most):
-            end = group * count
-            scores = torch.bmm(queries[:, :end].contiguous(), keys)
-            mixed = torch.bmm(weights[:, :end].contiguous(), values)
-            if not torch.equal(scores, torch.cat([one for one, _ in alone[:count]], 1)) or not torch.equal(
-                mixed, torch.cat([one for _, one in alone[:count]], 1)
-            ):
-                return False
-    return True
-
-
-def tiles_agree(kind: dtype, heads: int, group: int, width: int) -> bool:
-    """Whether a prompt's queries keep their bits in half a tile."""
-    import torch
-
-    draw = torch.Generator().manual_seed(0)
-    rows = group * LENGTHS[0]
-    for length in LENGTHS:
-        keys, queries = _cancelling(draw, (heads, length, width), (heads, rows, width), kind)
-        values, weights = _cancelling(draw, (heads, width, length), (heads, rows, length), kind)
-        keys, values = keys.transpose(1, 2), values.transpose(1, 2).contiguous()
-        for given, stored in ((queries, keys), (weights, values)):
-            halves = [torch.bmm(half.contiguous(), stored) for half in torch.split(given, rows // 2, 1)]
-            if not torch.equal(torch.cat(halves, 1), torch.bmm(given, stored)):
+        for given, stored in ((asked, keys), (weights, values)):
+            pieces = [torch.bmm(piece.contiguous(), stored) for piece in torch.split(given, queries // parts, 1)]
+            if not torch.equal(torch.cat(pieces, 1), torch.bmm(given, stored)):
                 return False
     return True
 

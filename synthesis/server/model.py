@@ -18,9 +18,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from synthesis.server.agreement import attention_agrees, guesses_agree, least_rows, linear_agrees, tiles_agree
+from synthesis.server.agreement import attention_agrees, least_rows, linear_agrees, queries_agree
 from synthesis.server.cache import TILE, KeyValues, Shelf, capacity_for
 from synthesis.server.lookup import MOST
 from synthesis.server.products import product
@@ -114,10 +115,11 @@ class Llama:
         self._exact_silu = self.kind == torch.float32
         agreed = next((least for least in least_rows(self.kind) if self._agrees(least)), None)
         self.least, self.strict = agreed or least_rows(self.kind)[-1], agreed is None
-        self._guesses = MOST if not self.strict and self._agrees_on_guesses() else 0
-        halves = not self.strict and tiles_agree(
-            self.kind, shape.kv_heads, shape.heads // shape.kv_heads, shape.head_dim
-        )
+        group, width = shape.heads // shape.kv_heads, shape.head_dim
+        agree = partial(queries_agree, self.kind, width=width)
+        guessing = not self.strict and agree(8 * shape.kv_heads, group * (1 + MOST), parts=1 + MOST)
+        self._guesses = MOST if guessing else 0
+        halves = not self.strict and agree(shape.kv_heads, group * TILE, parts=2)
         self._tile = TILE // 2 if halves else TILE
         self._floor = torch.tensor(shape.epsilon * shape.hidden)
         self._triangle = torch.full((TILE, TILE), float("-inf"), dtype=self.kind).triu(1)
@@ -137,10 +139,6 @@ class Llama:
         group = size.heads // size.kv_heads
         attention = (size.kv_heads, group, size.head_dim)
         return linear_agrees(self.kind, shapes, least) and attention_agrees(self.kind, *attention, least)
-
-    def _agrees_on_guesses(self) -> bool:
-        size = self.shape
-        return guesses_agree(self.kind, size.kv_heads, size.heads // size.kv_heads, size.head_dim, MOST)
 
     def ahead(self, place: int) -> int:
         """How many guesses a step may read behind the token at `place`: those over the same capacity (rule 2)."""
@@ -271,16 +269,15 @@ class Llama:
         padded = shelf.rows if self.strict else min(padded_slots(count, self.least), shelf.rows)
         newest = torch.tensor([positions[slot] for _, slot in stepping])
         shelf.show(torch.tensor([row for row, _ in stepping]), newest, 1 + self._guesses)
-        # of each token: the shelf's row, how far it is ahead of the slot's newest, and its number in the step
+        # of each token: the shelf's row, its slot's newest place, how far it is ahead of that, its number in the step
         read = [
-            (row, ahead, firsts[slot] + ahead)
+            (row, positions[slot], ahead, number)
             for row, slot in stepping
-            for ahead in range(firsts[slot + 1] - firsts[slot])
+            for ahead, number in enumerate(range(firsts[slot], firsts[slot + 1]))
         ]
-        rows, aheads, tokens = torch.tensor(read).T.unbind()
+        rows, places, aheads, tokens = torch.tensor(read).T.unbind()
         asking = torch.zeros(padded * width, dtype=torch.int64)
         asking[rows * width + aheads] = tokens
-        places = newest.repeat_interleave(torch.tensor([firsts[slot + 1] - firsts[slot] for _, slot in stepping]))
         whole = width == 1 and [slot for _, slot in stepping] == list(range(len(positions))) and count == len(stepping)
         addresses = shelf.addresses(rows, places + aheads)
         mask = shelf.seen(padded, width, rows, places, aheads)

@@ -24,6 +24,7 @@ from random import Random
 import aiohttp
 
 from synthesis.embedded_model import chosen
+from synthesis.server.checkpoint import read_shape
 from synthesis.server.launch import serve
 from tests.benchmarks import streams
 from tests.benchmarks.generate import BLOCKS, Transformers, first_core
@@ -136,8 +137,8 @@ async def started(model: Path) -> AsyncIterator[Place]:
                 plain = await stack.enter_async_context(_served(folder, 0))
             transformers = stack.enter_context(Transformers(folder))
             client = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(600)))
-            words, bytes_ = Words(folder), (weight_bytes(model), room_bytes(model))
-            yield Place(folder, url, plain, process, *bytes_, client, transformers, words)
+            weights, room = weight_bytes(model), room_bytes(model)
+            yield Place(folder, url, plain, process, weights, room, client, transformers, Words(folder))
 
 
 def weight_bytes(model: Path) -> int:
@@ -147,10 +148,8 @@ def weight_bytes(model: Path) -> int:
 
 def room_bytes(model: Path) -> int:
     """Of the keys and values of as many sequences as run together, each as long as the context, in bfloat16."""
-    config = json.loads((model / "config.json").read_text())
-    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    token = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * width * 2
-    return int(SLOTS * config["max_position_embeddings"] * token)
+    shape = read_shape(model)
+    return SLOTS * shape.context * shape.layers * 2 * shape.kv_heads * shape.head_dim * 2
 
 
 async def measured(model: Path, rows: Sequence[Row], rounds: int) -> dict[str, list[float]]:

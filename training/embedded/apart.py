@@ -43,7 +43,7 @@ def own(rows: Iterable[Row], said: Iterable[str]) -> frozenset[bytes]:
     found: dict[bytes, set[str]] = {opening: set() for line in lines for opening in openings(line)}
     for row in rows:
         if not row.held_out:
-            for opening in openings(row.text):
+            for opening in openings("\n".join(row.said)):
                 if opening in found:
                     found[opening].add(row.key)
     return frozenset(opening for opening, keys in found.items() if len(keys) <= COMMON)
@@ -51,4 +51,4 @@ def own(rows: Iterable[Row], said: Iterable[str]) -> frozenset[bytes]:
 
 def apart(rows: Sequence[Row], held: frozenset[bytes]) -> list[Row]:
     """The rows without the learned ones that have one of the openings."""
-    return [row for row in rows if row.held_out or held.isdisjoint(openings(row.text))]
+    return [row for row in rows if row.held_out or held.isdisjoint(openings("\n".join(row.said)))]

@@ -148,9 +148,7 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     """
     (first, second), turns = part
     if rng.random() >= WHOLE:
-        size = rng.choice((2, 4, 6, 10))
-        at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
-        turns = turns[at : at + size]
+        turns = _some(turns, rng.choice((2, 4, 6, 10)), rng)
     user = rng.randrange(2)
     said = turns[user::2]
     asked: list[tuple[str, str]] = []
@@ -205,6 +203,12 @@ def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
     return FAITHFULNESS_PAPER.substitute(profiles=told, conversation=lines(turns)), answer
 
 
+def _some(turns: Sequence[str], size: int, rng: Random) -> tuple[str, ...]:
+    """So many turns in a row, User 1 first; all where there are fewer."""
+    at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
+    return tuple(turns[at : at + size])
+
+
 def _narrowed(part: Kept, rng: Random) -> tuple[tuple[list[str], list[str]], Sequence[str]]:
     """The first ten turns of a part, or some of them with a trait or two of each user, told ones first.
 
@@ -213,9 +217,7 @@ def _narrowed(part: Kept, rng: Random) -> tuple[tuple[list[str], list[str]], Seq
     profiles, turns = (list(part[0][0]), list(part[0][1])), part[1][:10]
     if rng.random() < WHOLE:
         return profiles, turns
-    size = rng.choice((2, 4, 6))
-    at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
-    turns = turns[at : at + size]
+    turns = _some(turns, rng.choice((2, 4, 6)), rng)
     told = [
         sorted(rng.sample(side, len(side)), key=lambda trait: -overlap(trait, turns[user::2]))
         for user, side in enumerate(profiles)
@@ -257,8 +259,7 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     """A conversation against itself made worse in a way that the expert's policy looks at."""
     name, policy = rng.choice(list(EXPERTS.items()))
     size = 10 if rng.random() < WHOLE else rng.choice((4, 4, 6, 6, 8))
-    at = rng.randrange(0, max(1, len(turns) - size + 1), 2)
-    turns = list(turns[at : at + size])
+    turns = list(_some(turns, size, rng))
     bad = list(turns)
     ways = {
         "depth": ("short", "repeat"),

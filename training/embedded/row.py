@@ -39,16 +39,15 @@ class Row:
         return held_out(self.key)
 
     @property
-    def text(self) -> str:
-        """Prompt and answer, a message a line."""
-        said = self.prompt if isinstance(self.prompt, str) else "\n".join(text for _, text in self.prompt)
-        return f"{said}\n{self.answer}"
+    def said(self) -> tuple[str, ...]:
+        """The prompt's messages and the answer."""
+        prompt = (self.prompt,) if isinstance(self.prompt, str) else tuple(text for _, text in self.prompt)
+        return (*prompt, self.answer)
 
     @property
     def length(self) -> int:
         """Characters of prompt and answer."""
-        said = self.prompt if isinstance(self.prompt, str) else "".join(text for _, text in self.prompt)
-        return len(said) + len(self.answer)
+        return sum(map(len, self.said))
 
     def json(self) -> dict[str, Any]:
         """The row as training reads it."""

@@ -102,9 +102,8 @@ def _run(arguments: Sequence[str]) -> None:
     with subprocess.Popen([sys.executable, "-m", *arguments], env=ENVIRONMENT | os.environ) as process:
         try:
             status = process.wait()
-        except BaseException:  # told to stop: so is the training
-            process.terminate()
-            raise
+        finally:
+            process.terminate()  # told to stop: so is the training; one that has ended is left alone
     if status:
         raise Failure(f"{arguments[0]} ended with status {status}: see above; the same command goes on from there")
 
