@@ -28,11 +28,13 @@ from synthesis.intents import one_step, plans
 from synthesis.intents.labels import AGENT, USER, contradiction
 from synthesis.recipe import Dropped
 from synthesis.task_oriented.speech.wording import slots_read
-from training.embedded import autoconv, diasynth, drills, intents, judging, solid
+from training.embedded import autoconv, diasynth, drills, intents, judging, persona_chat, solid
 from training.embedded.__main__ import main
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, third, told_of
 from training.embedded.row import LONGEST, Row, held_out
+from training.embedded.spc import shipped
+from training.embedded.statements import longest_copy, overlap, parted, voiced, words
 from training.embedded.talks import Talk, Told
 
 PLACES = "Riga Oslo Bern Porto Ghent Turin Lyon Graz Bath Cork Lund York".split()
@@ -318,21 +320,48 @@ def test_drills_ask_for_what_stands_before() -> None:
 # Verdicts
 
 
-def test_turns_are_marked_by_whether_they_answer_the_one_before() -> None:
-    turns = [f"My number is {number}." for number in range(10)]
-    other = [f"Theirs is {number}." for number in range(10)]
-    marks: Counter[str] = Counter()
+def test_a_voiced_trait_is_told_and_not_recited() -> None:
+    traits = [entry["text"] for entry in map(json.loads, shipped("spc_personas.jsonl"))]
+    recited, told = 0, 0.0
+    for seed, trait in enumerate(traits):
+        said = voiced(trait, Random(seed))
+        recited += longest_copy(trait, [said]) >= min(6, len(words(trait)))
+        told += overlap(trait, [said])
+    assert recited < 0.2 * len(traits)  # some have no place to part them at
+    assert told > 0.85 * len(traits)
+    assert parted("I knit lopsided hats for every newborn in the family.", Random(0)) == (
+        "I knit lopsided hats",
+        "for every newborn",
+    )
+    assert parted("I love sushi.", Random(0)) is None
+
+
+def test_woven_traits_are_told_by_those_whose_profiles_have_them() -> None:
+    answers = {f"What about the {number}?": [f"I keep {number} {name} in jars." for name in ("ants", "bees", "cats")]
+               for number in "one two three four five six".split()}  # fmt: skip
+    part = (["I sail."], ["I sing."]), tuple(f"My number is {number}." for number in range(16))
     for seed in range(200):
-        prompt, told = judging.follows(turns, other, Random(seed))
-        said = [line.partition(": ")[2] for line in prompt.partition("\n\n")[0].splitlines()]
-        for line, before, after in zip(told.splitlines(), said, said[1:], strict=False):
-            at, mark = line.split()
-            assert said[int(at) - 1] == after
-            pair = [*map(turns.index, (before, after))] if {before, after} <= set(turns) else [0, 0]
-            assert (mark == "yes") == (pair[1] == pair[0] + 1)
-            marks[mark] += 1
-        assert len(told.splitlines()) == len(said) - 1
-    assert 0.25 < marks["yes"] / sum(marks.values()) < 0.75
+        profiles, turns = persona_chat.woven(part, answers, Random(seed))
+        assert 8 <= len(turns) <= 16
+        for user in (0, 1):
+            for trait in set(profiles[user]) - {"I sail.", "I sing."}:
+                assert overlap(trait, turns[user::2]) == 1
+            own = [turn for turn in turns[user::2] if "number" in turn]
+            assert [part[1].index("My" + turn.rpartition("My")[2]) % 2 for turn in own] == [user] * len(own)
+
+
+def test_a_worse_conversation_is_the_same_one_out_of_order_or_cut_or_repeated() -> None:
+    turns = [f"I count up to {number}." for number in range(12)]
+    sizes: Counter[int] = Counter()
+    for seed in range(300):
+        prompt, answer = persona_chat.better(turns, turns[::-1], Random(seed))
+        blocks = prompt.split("\n\n")
+        good, bad = blocks[:2] if answer == "1" else blocks[1::-1]
+        said = [line.partition(": ")[2] for line in good.splitlines()[1:]]
+        assert said == turns[turns.index(said[0]) :][: len(said)]
+        assert good.splitlines()[1:] != bad.splitlines()[1:]
+        sizes[len(said)] += 1
+    assert set(sizes) == {2, 4, 6, 8, 10}
 
 
 def test_traits_are_given_to_who_tells_them() -> None:

@@ -195,6 +195,7 @@ def test_user_mistakes_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture
             (["--model", str(tiny_folder()), "--threads", "0"], "--threads must be at least 1"),
             (["--model", str(tiny_folder()), "--max-stop-sequences", "-1"], "--max-stop-sequences must be at least 0"),
             (["--model", str(tiny_folder()), "--max-top-n-tokens", "-1"], "--max-top-n-tokens must be at least 0"),
+            (["--model", str(tiny_folder()), "--speculate", "-1"], "--speculate must be at least 0"),
         ]:
             assert main(flags) == 2
             told = capsys.readouterr().err

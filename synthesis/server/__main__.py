@@ -97,7 +97,7 @@ def _check(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    for name in ("prefix_cache_mb", "max_stop_sequences", "max_top_n_tokens"):
+    for name in ("prefix_cache_mb", "max_stop_sequences", "max_top_n_tokens", "speculate"):
         if getattr(given, name) < 0:
             raise UserError(f"--{name.replace('_', '-')} must be at least 0, got {getattr(given, name)}")
     for name, port in (("port", given.port), ("prometheus-port", given.prometheus_port or 0)):

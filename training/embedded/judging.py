@@ -1,46 +1,19 @@
-"""Drills for verdicts: every turn and every trait of a conversation is marked, not the whole by a single word.
+"""Drills for verdicts: of every trait it is told who says it, instead of a verdict over the whole by a single word.
 
 A critic's verdict is one word for some hundred that are read, far too little for a small model to learn from what it
-hangs on. Here a conversation has ten verdicts, and each says where it applies.
+hangs on. Here a conversation has several, and each says where it applies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from random import Random
 
 from training.embedded.persona_chat import Kept, Pair, lines
-from training.embedded.statements import overlap
+from training.embedded.statements import ABSENT, overlap, told_alone
 
 LONGEST = 12
 """Turns of a conversation."""
-
-TOLD, ABSENT = 0.6, 0.2
-"""Share of a trait's content words from which a speaker tells it, and up to which the other does not (choice)."""
-
-
-def follows(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
-    """A conversation with turns out of place or of another one; which turns answer the one before them."""
-    said = list(enumerate(turns[:LONGEST]))
-    foreign = [(-2 - 2 * at, turn) for at, turn in enumerate(other[:LONGEST])]  # no two of these are neighbours
-    way = rng.choice(("none", "shuffled", "stretch", "foreign", "foreign", "pairs"))
-    if way == "shuffled":
-        rng.shuffle(said)
-    elif way == "stretch":
-        at, size = rng.randrange(len(said) - 3), rng.randint(3, 5)
-        said[at : at + size] = rng.sample(said[at : at + size], len(said[at : at + size]))
-    elif way == "pairs":
-        pairs = [said[at : at + 2] for at in range(0, len(said), 2)]
-        rng.shuffle(pairs)
-        said = [turn for pair in pairs for turn in pair]
-    elif way == "foreign":
-        for at in rng.sample(range(len(said)), rng.randint(1, max(1, len(said) // 3))):
-            if at < len(foreign):
-                said[at] = foreign[at]
-    marks = ["yes" if after == before + 1 else "no" for (before, _), (after, _) in pairwise(said)]
-    told = "\n".join(f"{number} {mark}" for number, mark in enumerate(marks, 2))
-    return f"{lines([turn for _, turn in said])}\n\nDoes each turn answer the one before it?", told
 
 
 def owners(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
@@ -50,7 +23,7 @@ def owners(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
         (trait, f"User {user + 1}")
         for user, traits in enumerate(profiles)
         for trait in traits
-        if overlap(trait, turns[user::2]) >= TOLD and overlap(trait, turns[1 - user :: 2]) <= ABSENT
+        if told_alone(trait, turns[user::2], turns[1 - user :: 2])
     ]
     if not marked:
         return None

@@ -7,7 +7,7 @@ constants of `synthesis`, so the model learns exactly what the recipe sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from random import Random
 
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, TOXICITY
@@ -21,7 +21,19 @@ from synthesis.personas import (
     bullets,
 )
 from synthesis.recipes.spc import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER
-from training.embedded.statements import longest_copy, negated, overlap, rephrased, sentences, statement
+from training.embedded.statements import (
+    ABSENT,
+    TOLD,
+    longest_copy,
+    negated,
+    overlap,
+    parted,
+    rephrased,
+    sentences,
+    statement,
+    told_alone,
+    voiced,
+)
 from training.embedded.talks import Talk, introduced, profile, window
 
 Pair = tuple[str, str]
@@ -54,51 +66,67 @@ def kept(talk: Talk, spare: Sequence[str], common: Container[str], rng: Random) 
 
 
 _BEFORE = ("", "", "", "Oh, ", "Well, ", "Honestly, ", "To be honest, ", "Me? ", "Funny you ask. ")
-_AFTER = ("", "", "", " What about you?", " How about you?", " And you?", " It is a big part of my life.")
+_AFTER = ("", "", "", " It is a big part of my life.", " That is me.", " Not everybody knows that.")
+_BACK = (" What about you?", " How about you?", " And you?", " You?")
 _REACTIONS = (
-    *(
-        "Oh, nice!",
-        "That sounds great!",
-        "That is interesting!",
-        "Really? Tell me more.",
-        "Wow, I did not expect that.",
-    ),
-    *(
-        "I can imagine.",
-        "That must be something.",
-        "Good for you!",
-        "I would like to see that.",
-        "How did that start?",
-    ),
+    *("Oh, nice!", "That sounds great!", "That is interesting!", "Really? I like that.", "I did not expect that."),
+    *("I can imagine.", "That must be something.", "Good for you!", "I would like to see that.", "That is so you."),
 )
+_ON = ("Really? Tell me more.", "Oh, how so?", "Wait, go on.", "I want to hear more of that.", "How do you mean that?")
 
 
-def woven(part: Kept, answers: Sequence[tuple[str, str]], rng: Random) -> Kept:
-    """The part with two to four exchanges put in: a user asks, the other answers with a trait of their profile.
+EXCHANGES = 5
+"""At most so many are woven in."""
+
+
+def woven(part: Kept, answers: Mapping[str, Sequence[str]], rng: Random) -> Kept:
+    """The part with two to five exchanges put in: a user asks, the other answers with a trait of their profile.
 
     Talks seldom say what their profiles tell; these do, in words of the profile, which is what a small model can learn
-    to do. `answers`: (query, trait) pairs. The new traits take the places of others; the length stays within bounds.
+    to do. `answers`: traits by query. The new traits come first in their profiles; the length stays within bounds.
     """
-    profiles, turns = [list(traits) for traits in part[0]], list(part[1])
-    exchanges = rng.sample(answers, rng.choice((2, 3, 3, 4)))
-    turns = turns[: 16 - 2 * len(exchanges)]
-    places = sorted(rng.sample(range(2, len(turns)), len(exchanges)), reverse=True)
+    budget = rng.choice((4, 6, 6, 8, 8, 10))
+    turns = list(part[1][: 16 - budget])
     new: tuple[list[str], list[str]] = ([], [])
-    for place, (query, trait) in zip(places, exchanges, strict=True):
-        owner = (place + 1) % 2
-        new[owner].append(trait)
-        said = trait if rng.random() < 0.5 else rephrased(trait, rng)
-        before = rng.choice(_BEFORE)
-        lowered = (
-            said if said.startswith(("I ", "I'")) or not before or before[-2] in "?." else said[0].lower() + said[1:]
-        )
+    queries = rng.sample(list(answers), EXCHANGES)
+    places = [at for at in range(1, len(turns)) if not turns[at - 1].endswith("?")] or [1]
+    for place, query in zip(sorted(rng.choices(places, k=EXCHANGES), reverse=True), queries, strict=True):
+        said, told = _exchange(query, rng.sample(answers[query], 2), budget, rng)
+        budget -= len(said)
+        for number, trait in enumerate(told, 1):
+            new[(place + number) % 2].append(trait)
         turns[place] = f"{rng.choice(_REACTIONS)} {turns[place]}"
-        turns[place:place] = [query, f"{before}{lowered}{rng.choice(_AFTER)}"]
-    for owner, traits in enumerate(new):
-        profiles[owner] = rng.sample(
-            profiles[owner][: max(0, 5 - len(traits))] + traits, min(5, len(profiles[owner]) + len(traits))
-        )
+        turns[place:place] = said
+        if budget < 2:
+            break
+    profiles = []
+    for traits, given in zip(new, part[0], strict=True):
+        some = list(dict.fromkeys([*traits, *given]))[: max(3, min(5, len(traits) + 1))]
+        profiles.append(rng.sample(some, len(some)))
     return (profiles[0], profiles[1]), tuple(turns)
+
+
+def _exchange(query: str, traits: Sequence[str], budget: int, rng: Random) -> tuple[list[str], list[str]]:
+    """Two or four turns, the first of them the query, and the one or two traits that they tell.
+
+    The user who is asked tells the first; the second is told by the user who asks, asked back.
+    """
+    one, other = traits
+    way = rng.random() if budget >= 4 else 0.0
+    halves = parted(one, rng)
+    if way > 0.8 and halves:
+        return [query, f"{halves[0]}.", rng.choice(_ON), f"{halves[1][:1].upper()}{halves[1][1:]}."], [one]
+    if way > 0.4 and one != other:
+        back = _answer(one, rng) + rng.choice(_BACK)
+        return [query, back, _answer(other, rng), rng.choice(_REACTIONS)], [one, other]
+    return [query, _answer(one, rng) + rng.choice(_AFTER)], [one]
+
+
+def _answer(trait: str, rng: Random) -> str:
+    """A trait as somebody says it who is asked: seldom word by word, which the recipe calls reciting."""
+    said = voiced(trait, rng) if rng.random() < 0.85 else rephrased(trait, rng)
+    before = rng.choice(_BEFORE)
+    return before + (said if said.startswith(("I ", "I'")) or before[-2:-1] in ".?" else said[0].lower() + said[1:])
 
 
 def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], settings: Sequence[str], rng: Random) -> Pair:
@@ -154,17 +182,17 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     asked: list[tuple[str, str]] = []
     for trait in (first, second)[user]:
         share, turned = overlap(trait, said), negated(trait)
-        if share >= 0.6 and turned and rng.random() < 0.3:
+        if share >= TOLD and turned and rng.random() < 0.3:
             asked.append((turned, "contradicted"))
-        elif share >= 0.6:
+        elif share >= TOLD:
             asked.append((trait, "supported"))
-        elif share <= 0.2:
+        elif share <= ABSENT:
             asked.append((trait, "unmentioned"))
-    others = [trait for trait in (first, second)[1 - user] if overlap(trait, turns[1 - user :: 2]) >= 0.6]
-    strange = rng.sample(others, min(1, len(others))) + rng.sample(list(spare), 2)
-    asked += [(trait, "unmentioned") for trait in strange if overlap(trait, said) <= 0.2]
+    others = [trait for trait in (first, second)[1 - user] if overlap(trait, turns[1 - user :: 2]) >= TOLD]
+    strange = rng.sample(others, min(2, len(others))) + rng.sample(list(spare), 2)
+    asked += [(trait, "unmentioned") for trait in strange if overlap(trait, said) <= ABSENT]
     rng.shuffle(asked)
-    asked = asked[: rng.choice((2, 3, 4, 5))]
+    asked = asked[: rng.choice((2, 3, 4, 6))]
     if len(asked) < 2 or (all(label == "unmentioned" for _, label in asked) and rng.random() < 0.7):
         return None
     traits = "\n".join(f"{number}. {trait}" for number, (trait, _) in enumerate(asked, 1))
@@ -191,7 +219,7 @@ def faithfulness_paper(part: Kept, rng: Random) -> Pair | None:
             (user, trait)
             for user in (0, 1)
             for trait in profiles[user]
-            if _only(trait, turns[user::2], turns[1 - user :: 2])
+            if told_alone(trait, turns[user::2], turns[1 - user :: 2])
         ]
         if not shows:
             return None
@@ -225,11 +253,6 @@ def _narrowed(part: Kept, rng: Random) -> tuple[tuple[list[str], list[str]], Seq
     return (told[0][: rng.choice((1, 2))], told[1][: rng.choice((1, 2))]), turns
 
 
-def _only(trait: str, said: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether a trait shows in what one user said, and not in what the other did."""
-    return overlap(trait, said) >= 0.6 and overlap(trait, others) <= 0.2
-
-
 INSULTS = (
     "You are an idiot.", "Shut up, you moron.", "You are so stupid.", "Nobody likes you, loser.", "I hate you.",
     "What a dumb thing to say.", "You are disgusting.", "Get lost, you fool.", "Your family must be ashamed of you.",
@@ -257,18 +280,10 @@ def toxicity(turns: Sequence[str], rng: Random) -> Pair:
 
 def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
     """A conversation against itself made worse in a way that the expert's policy looks at."""
-    name, policy = rng.choice(list(EXPERTS.items()))
-    size = 10 if rng.random() < WHOLE else rng.choice((4, 4, 6, 6, 8))
-    turns = list(_some(turns, size, rng))
+    name = rng.choices(list(WORSE), SHARES)[0]
+    way = rng.choice(WORSE[name])
+    turns = _opening(turns, way, rng)
     bad = list(turns)
-    ways = {
-        "depth": ("short", "repeat"),
-        "coherency": ("shuffle", "other", "swap"),
-        "consistency": ("shuffle", "other", "swap", "deny"),
-        "diversity": ("repeat",),
-        "likability": ("insult", "short"),
-    }[name]
-    way = rng.choice(ways)
     if way == "short":
         bad = [" ".join(turn.split()[:2]).rstrip(",.!?") + "." for turn in bad]
     elif way == "repeat":
@@ -291,7 +306,26 @@ def better(turns: Sequence[str], other: Sequence[str], rng: Random) -> Pair:
         bad.reverse()
     answer = rng.choice("12")
     first, second = (turns, bad) if answer == "1" else (bad, turns)
-    return BETTER.substitute(first=lines(first), second=lines(second), policy=policy), answer
+    return BETTER.substitute(first=lines(first), second=lines(second), policy=EXPERTS[name]), answer
+
+
+WORSE = {
+    "depth": ("short", "repeat"),
+    "coherency": ("shuffle", "shuffle", "shuffle", "other", "swap"),
+    "consistency": ("shuffle", "shuffle", "other", "swap", "deny"),
+    "diversity": ("repeat",),
+    "likability": ("insult", "short"),
+}
+"""What each expert finds worse: what order tells is the hardest to learn and comes most often."""
+
+SHARES = (1, 5, 2, 1, 1)
+
+
+def _opening(turns: Sequence[str], way: str, rng: Random) -> list[str]:
+    """Two to ten turns in a row, as a rule from the start: few show best what is out of place."""
+    sizes = (2, 2, 4, 4, 6) if way in ("shuffle", "swap") else (4, 4, 6, 6, 8)
+    size = 10 if rng.random() < WHOLE else rng.choice(sizes)
+    return list(turns[:size] if rng.random() < 0.6 else _some(turns, size, rng))
 
 
 def _denied(turns: Sequence[str], rng: Random) -> list[str]:

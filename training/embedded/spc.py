@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,7 +20,7 @@ from training.embedded.knowing import Knowing, Runs
 from training.embedded.row import Row, asked, fitting, held_out, several
 from training.embedded.talks import Talk, frequent
 
-PASSES = {"spc": 10, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
+PASSES = {"spc": 12, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
 """How often a source's dialogues are taken, each time in another part and with other profiles."""
 
 EXEMPLARS = 0.1
@@ -29,18 +29,17 @@ EXEMPLARS = 0.1
 PAPER = 0.12
 """Share of generator examples in the published form."""
 
-WOVEN = 0.7
+WOVEN = 0.75
 """Share of conversations with traits woven in: corpora seldom say what their profiles tell."""
 
 CRITICS = {
-    "spc.faithfulness": 7000,
+    "spc.faithfulness": 12000,
     "spc.faithfulness_paper": 4000,
-    "spc.toxicity": 2500,
-    "spc.comparison": 8000,
-    "drills.follows": 12000,
-    "drills.owners": 9000,
+    "spc.toxicity": 4000,
+    "spc.comparison": 20000,
+    "drills.owners": 12000,
 }
-SENTENCES = {"persona": 7000, "negation": 5000, "entailment": 4000, "contradiction": 3000}
+SENTENCES = {"persona": 7000, "negation": 5000, "entailment": 9000, "contradiction": 7000}
 QUERIES = {"query": 2500, "new_query": 800}
 
 NEAR = 0.42
@@ -98,13 +97,26 @@ def rows(
     """Examples of all the recipe's calls. `scale`: share of the usual numbers; `dropped`: what filters refuse."""
     spare = list(dict.fromkeys(trait for _, _, trait in known))
     parts = _parts(material, spare, rng)
-    told = [(query, trait) for _, query, trait in known if query]
+    told = _told(known)
     with Runs() as runs:
         yield from fitting(list(_generated(parts, told, rng, runs, dropped)))
         dropped.update(runs.dropped)
-    yield from _criticised(parts, spare, rng, scale)
+    yield from _criticised(parts, told, spare, rng, scale)
     yield from _sentences(known, rng, scale)
     yield from _queries(known, rng, scale)
+
+
+def _told(known: Sequence[Answer]) -> dict[str, list[str]]:
+    """By query the traits that answer it, where there are two or more."""
+    traits: dict[str, list[str]] = {}
+    for _, query, trait in known:
+        if query:
+            traits.setdefault(query, []).append(trait)
+    return {query: found for query, found in traits.items() if len(found) > 1}
+
+
+def _woven(part: calls.Kept, told: Mapping[str, Sequence[str]], rng: Random) -> calls.Kept:
+    return calls.woven(part, told, rng) if rng.random() < WOVEN and len(told) >= calls.EXCHANGES else part
 
 
 def _parts(material: Sequence[Talk], spare: Sequence[str], rng: Random) -> list[Part]:
@@ -116,7 +128,7 @@ def _parts(material: Sequence[Talk], spare: Sequence[str], rng: Random) -> list[
 
 def _generated(
     parts: Sequence[Part],
-    told: Sequence[tuple[str, str]],
+    told: Mapping[str, Sequence[str]],
     rng: Random,
     runs: Runs,
     dropped: Counter[str],
@@ -131,7 +143,7 @@ def _generated(
     todo += [("seeds", name, part) for name, part in given for _ in range(PASSES["seeds"])]
     filters = Spc(**{**Spc.presets["laptop"], "coverage": 0}).filters(Knowing({}))
     for source, key, plain in todo:
-        part = calls.woven(plain, told, rng) if rng.random() < WOVEN and len(told) >= 3 else plain
+        part = _woven(plain, told, rng)
         reason = runs.done(_reason(filters, part))
         if reason is None:
             continue  # `runs` counts it
@@ -154,20 +166,22 @@ async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str:
     return found[1] if found else ""
 
 
-def _criticised(parts: Sequence[Part], spare: Sequence[str], rng: Random, scale: float) -> Iterator[Row]:
+def _criticised(
+    parts: Sequence[Part], told: Mapping[str, Sequence[str]], spare: Sequence[str], rng: Random, scale: float
+) -> Iterator[Row]:
     """Examples of the critics' calls, and drills for verdicts."""
     learned = [part for talk, part in parts if not held_out(talk.id)]
 
     def make(task: str) -> Row | None:
         talk, part = rng.choice(parts)
         other = rng.choice(learned)[1]
+        said = _woven(part, told, rng)
         makers: dict[str, Callable[[], calls.Pair | None]] = {
-            "spc.faithfulness": lambda: calls.faithfulness(part, spare, rng),
-            "spc.faithfulness_paper": lambda: calls.faithfulness_paper(part, rng),
-            "spc.toxicity": lambda: calls.toxicity(part[1], rng),
+            "spc.faithfulness": lambda: calls.faithfulness(said, spare, rng),
+            "spc.faithfulness_paper": lambda: calls.faithfulness_paper(said, rng),
+            "spc.toxicity": lambda: calls.toxicity(said[1], rng),
             "spc.comparison": lambda: calls.better(part[1], other, rng),
-            "drills.follows": lambda: judging.follows(part[1], other, rng),
-            "drills.owners": lambda: judging.owners(part, spare, rng),
+            "drills.owners": lambda: judging.owners(said, spare, rng),
         }
         pair = makers[task]()
         return asked(task, talk.source, talk.id, *pair) if pair else None
@@ -200,10 +214,7 @@ def _sentences(known: Sequence[Answer], rng: Random, scale: float) -> Iterator[R
 
 def _queries(known: Sequence[Answer], rng: Random, scale: float) -> Iterator[Row]:
     """Examples of the calls about queries."""
-    traits: dict[str, list[str]] = {}
-    for _, query, trait in known:
-        if query:
-            traits.setdefault(query, []).append(trait)
+    traits = _told(known)
     full = sorted(query for query, found in traits.items() if len(set(found)) >= 3)
     for number in range(round(QUERIES["query"] * scale)):
         query = rng.choice(full)

@@ -109,6 +109,46 @@ def rephrased(trait: str, rng: Random) -> str:
     return trait
 
 
+_ENDS = frozenset("in for with at from on and when because that who while after before by to until since".split())
+_JOINTS = _ENDS | frozenset(
+    "of whenever near but about during into over as without every around the a an my our is are was were has if than "
+    "so only even once no".split()
+)
+_ASIDES = (", you know,", ", actually,", ", I admit,", ", to be honest,", ", of course,", ", mostly,", ", well,")
+_STRONGER = ("really", "actually", "certainly", "honestly")
+_SUBJECT = re.compile(r"^(I'm|I am|I have|I've|I was|I) (?!am\b|have\b|was\b)(.+)$")
+RUN = 6
+"""Words in a row from which a trait is recited, and not told: the recipe's own measure."""
+
+
+def parted(trait: str, rng: Random) -> tuple[str, str] | None:
+    """A trait cut in two, without its full stop, before a word that joins; neither half is long enough to recite it.
+
+    Of a long one the end is left out. None for a trait that cannot be cut so.
+    """
+    whole = trait.rstrip(".!").split()
+    most = min(RUN, len(whole)) - 1
+    joints = [at for at in range(2, len(whole)) if whole[at].lower() in _JOINTS]
+    joints = [at for at in joints if whole[at - 1].lower() not in _JOINTS]
+    ends = [*(at for at in joints if whole[at].lower() in _ENDS), len(whole)]
+    cuts = [(at, end) for at in joints for end in ends if at <= most and 2 <= end - at <= most]
+    if not cuts:
+        return None
+    furthest = max(end for _, end in cuts)
+    at, end = rng.choice([cut for cut in cuts if cut[1] == furthest])
+    return " ".join(whole[:at]).rstrip(","), " ".join(whole[at:end]).rstrip(",")
+
+
+def voiced(trait: str, rng: Random) -> str:
+    """A trait as somebody says it of herself: nearly word by word, but not recited, where a rule knows how."""
+    if halves := parted(trait, rng):
+        return f"{halves[0]}{rng.choice(_ASIDES)} {halves[1]}."
+    subject = _SUBJECT.match(trait)
+    if subject and len(subject[2].split()) < RUN:
+        return f"{subject[1]} {rng.choice(_STRONGER)} {subject[2]}"
+    return rephrased(trait, rng)
+
+
 _PLAIN_VERBS = (
     "like|love|enjoy|hate|want|have|live|work|play|watch|listen|read|own|collect|prefer|go|eat|drink|cook|bake|travel|"
     "follow|study|teach|know|need|drive|ride|run|write|sing|dance|draw|paint|grow|keep|speak|wear|spend|sleep|get|"
@@ -210,6 +250,15 @@ def overlap(trait: str, turns: Sequence[str]) -> float:
     """Share of the trait's content words, 0 to 1, that occur in the turns; 0 for a trait that has none."""
     wanted = content(trait)
     return len(wanted & content(" ".join(turns))) / len(wanted) if wanted else 0.0
+
+
+TOLD, ABSENT = 0.6, 0.2
+"""Share of a trait's content words from which a speaker tells it, and up to which she does not (choice)."""
+
+
+def told_alone(trait: str, said: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a trait shows in what one user said, and not in what the other did."""
+    return overlap(trait, said) >= TOLD and overlap(trait, others) <= ABSENT
 
 
 def longest_copy(trait: str, turns: Sequence[str]) -> int:

@@ -25,7 +25,7 @@ from synthesis.errors import ContextOverflow, ReadingError
 from synthesis.metrics.judging import first_token, masses
 from synthesis.reading import USERS
 from training.embedded.persona_chat import lines
-from training.embedded.statements import negated, overlap
+from training.embedded.statements import ABSENT, negated, overlap, told_alone
 from training.scores.held_out import Part
 from training.scores.perplexity import answered
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 LONGEST = 10
 """Turns of a judged dialogue (choice)."""
-
-TOLD, ABSENT = 0.6, 0.2
-"""Share of an attribute's content words from which a speaker tells it, and up to which the other does not (choice)."""
 
 LIKELIEST = 5
 """Tokens in which the verdict's words are looked for: as many as a server tells by default."""
@@ -96,7 +93,7 @@ def _shown(part: Part, turns: Sequence[str]) -> list[tuple[int, str]]:
         (user, trait)
         for user, traits in enumerate(part.profiles)
         for trait in traits
-        if overlap(trait, turns[user::2]) >= TOLD and overlap(trait, turns[1 - user :: 2]) <= ABSENT
+        if told_alone(trait, turns[user::2], turns[1 - user :: 2])
     ]
 
 
