@@ -52,7 +52,7 @@ def _conversation(prompt: str, rng: Random) -> str:
     said = [rng.choice(OPENERS) + ", " + rng.choice(OPENERS).lower() + " again."]
     lines = []
     for number, template in enumerate(rng.sample(LINES, 12)):
-        traits = profiles[number % 2].replace("- ", "").splitlines()
+        traits = re.sub(r"- (?:User \d: )?", "", profiles[number % 2]).splitlines()
         words = [word for trait in traits for word in re.findall(r"[a-z]{4,}", trait)]
         line = template.format(word=f"{rng.choice(words)} and {rng.choice(words)}")
         lines.append(f"User {number % 2 + 1}: " + (said[0] + " " if number == 0 else "") + line + ".")

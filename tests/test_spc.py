@@ -127,8 +127,8 @@ async def test_prompts_hold_what_they_should(tmp_path: Path, small: Callable[...
         target = text[text.index("Write a natural conversation") :]
         assert text.count("Example:") == 2
         assert "is called User" not in text, "an example's people have names as the pair has"
-        for name, traits in zip(own["names"], own["traits"], strict=True):
-            assert f"is called {name}:\n" + "\n".join(f"- {trait}" for trait in traits) in target
+        for user, name, traits in zip(USERS, own["names"], own["traits"], strict=True):
+            assert f"is called {name}:\n" + "\n".join(f"- {user}: {trait}" for trait in traits) in target
         assert f"Setting: {own['setting']}" in target
         if request.conversation in winners:
             before = "\n".join(f"{turn['speaker']}: {turn['text']}" for turn in winners[request.conversation]["turns"])

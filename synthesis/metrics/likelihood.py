@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthesis.asking import together
-from synthesis.engine import CRITIC, Engine, Request, Token
+from synthesis.engine import CRITIC, Engine, Message, Request, Token
 from synthesis.errors import ReadingError
 from synthesis.metrics.judging import needing
 
@@ -74,6 +74,21 @@ async def continuations(
     wanted = [context, *(context + text for text in texts)]
     alone, *followed = await together(read(engine, text, stage, thread) for text in wanted)
     return [after(alone, both) for both in followed]
+
+
+async def replied(engine: Engine, prompt: Sequence[Message], said: str, stage: str, thread: str) -> Likelihood:
+    """How likely a reply is in the model's own chat form: the chat with the reply begun, less the chat before.
+
+    Raises ContextOverflow, and Unsupported, naming `stage`, where an endpoint does not tell prompts' tokens.
+    """
+    chats: tuple[tuple[Message, ...], ...] = (tuple(prompt), (*prompt, ("assistant", said)))
+    requests = [
+        Request(stage, 1, messages=chat, decoder_input_details=True, role=CRITIC, conversation=thread)
+        for chat in chats
+    ]
+    with needing(stage, "prompt log-probabilities"):
+        before, both = await together(engine(request) for request in requests)
+    return after(before.prefill, both.prefill)
 
 
 def _logprob(tokens: Sequence[Token]) -> float:

@@ -11,9 +11,10 @@ the winner becomes an example for the next round.
 Deviations. Preset `paper` keeps the published numbers and the prompts' structure; its words, examples and seed
 attributes are ours, negations and verdicts on entailment are greedy so that the journal has each once, and the
 toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset `improved` adds what the
-published data lack: per-speaker faithfulness, hygiene before critics, names and settings given up front, a cap on
-copying, varied examples, order-swapped comparisons, and a winner that has to beat the one of the round before. Preset
-`laptop` is `improved` sized for the embedded model.
+published data lack: per-speaker faithfulness, profiles whose lines name their user, hygiene before critics, names and
+settings given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat
+the one of the round before. Preset `laptop` is `improved` sized for the embedded model, whose words judge little: a
+conversation is faithful there that is likelier under its own profiles than under exchanged ones.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from synthesis.asking import together
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, Persona, Rejected, transcript
 from synthesis.encoder import OFFLINE
-from synthesis.engine import Engine
+from synthesis.engine import Engine, Request
 from synthesis.errors import ContextOverflow, ReadingError, UserError
 from synthesis.expansion import Expansion, expand
 from synthesis.filter import Across, Filter, first_reason
@@ -44,64 +45,11 @@ from synthesis.filters.placeholders import Placeholders
 from synthesis.filters.repetition import Repetition
 from synthesis.filters.structure import Structure
 from synthesis.kept import Chained, by_id
-from synthesis.personas import Sampling, bullets, chat
+from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, filled, slots
+from synthesis.personas import Sampling, chat
 from synthesis.profiles import assemble, pair
 from synthesis.recipe import Dropped, Pool, Seed, at_least, draw_seed, fork
 from synthesis.words import words
-
-GENERATE_PAPER = Template("""Below are user profiles and conversations between the two users. The conversations \
-reflect the profiles only implicitly: what a profile says is shown by what its user talks about.
-
-${exemplars}Write a conversation for the next two profiles. It has more than 5 and fewer than 8 turns of each user, \
-sounds natural, and does not copy sentences of the profiles. Every line opens with "User 1:" or "User 2:".
-
-User 1 profile:
-$traits_1
-
-User 2 profile:
-$traits_2
-
-Conversation:
-""")
-
-GENERATE = Template("""${exemplars}Write a natural conversation of $low to $high turns. Every line opens with \
-"User 1:" or "User 2:". The profiles show in what the users talk about; their sentences are not copied.
-
-User 1 is called $name_1:
-$traits_1
-
-User 2 is called $name_2:
-$traits_2
-
-Setting: $setting
-
-Conversation:
-""")
-
-EXEMPLAR_PAPER = Template("""User 1 profile:
-$traits_1
-
-User 2 profile:
-$traits_2
-
-Conversation:
-$conversation
-
-""")
-
-EXEMPLAR = Template("""Example:
-
-User 1 is called $name_1:
-$traits_1
-
-User 2 is called $name_2:
-$traits_2
-
-Conversation:
-$conversation
-
-""")
-
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +66,7 @@ IMPROVED: dict[str, Any] = {
     "top_p": 0.95,
     "critic_temperature": None,
     "critic_top_k": None,
+    "faithfulness": "labels",
     "swap": True,
     "incumbent": True,
     "hygiene": True,
@@ -132,6 +81,7 @@ LAPTOP: dict[str, Any] = {
     "candidates": 2,
     "exemplars_per_prompt": 0,  # the embedded model is small enough to take up what another conversation is about
     "length": 384,
+    "faithfulness": "likelihood",  # the embedded model's words judge nothing; its scores in docs/embedded.md tell
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
 }
 
@@ -212,6 +162,7 @@ class Spc:
     # critics
     critic_temperature: float | None = 0.7
     critic_top_k: int | None = 40
+    faithfulness: Literal["verdict", "labels", "likelihood"] = "verdict"
     swap: bool = False
     incumbent: bool = False
     hygiene: bool = False
@@ -353,20 +304,8 @@ class Spc:
         """The generator's text and whether it came to its end; with as many exemplars as the context takes."""
         shown = self._exemplars(empty, pool, rng)
         seed = draw_seed(rng)
-        how = Sampling(self.temperature, self.top_k, self.top_p)
         while True:
-            template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if self.style == "paper" else (GENERATE, EXEMPLAR)
-            request = chat(
-                "generation",
-                template,
-                how,
-                self.length,
-                low=self.low,
-                high=self.high,
-                setting=empty.topic,
-                exemplars="".join(_fill(one, exemplar) for exemplar in shown),
-                **_slots(empty),
-            )
+            request = self._call(empty, shown)
             try:
                 reply = await engine(dataclasses.replace(request, seed=seed, conversation=empty.id))
             except ContextOverflow:
@@ -375,6 +314,21 @@ class Spc:
                 shown = shown[:-1]
                 continue
             return reply.text, reply.finish_reason != "length"
+
+    def _call(self, pair: Dialogue, shown: Sequence[Dialogue]) -> Request:
+        """What the generator is asked for a pair's profiles, names and setting; `shown`: exemplars."""
+        template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if self.style == "paper" else (GENERATE, EXEMPLAR)
+        return chat(
+            "generation",
+            template,
+            Sampling(self.temperature, self.top_k, self.top_p),
+            self.length,
+            low=self.low,
+            high=self.high,
+            setting=pair.topic,
+            exemplars="".join(filled(one, exemplar) for exemplar in shown),
+            **slots(pair, one),
+        )
 
     def _exemplars(self, empty: Dialogue, pool: Pool, rng: Random) -> list[Dialogue]:
         """Exemplars for one prompt, never the pair's own. Improved: each the least like those before, of a few."""
@@ -402,15 +356,27 @@ class Spc:
             reason = await critics.toxic(engine, candidate, how, rng)
             if reason:
                 return "toxicity", reason
-            published = self.style == "paper"
-            reason = await (
-                critics.unfaithful_as_published(engine, candidate, how, rng)
-                if published
-                else critics.unfaithful(engine, candidate, rng)
-            )
+            reason = await self._unfaithful(candidate, engine, rng)
         except ReadingError as error:
             return "verdict", f"unreadable verdict: {error}"
         return ("faithfulness", reason) if reason else None
+
+    async def _unfaithful(self, candidate: Dialogue, engine: Engine, rng: Random) -> str | None:
+        """Why a conversation does not fit its profiles, by the critic that is chosen."""
+        if self.faithfulness == "labels":
+            return await critics.unfaithful(engine, candidate, rng)
+        if self.faithfulness == "verdict":
+            how = Sampling(self.critic_temperature, self.critic_top_k)
+            return await critics.unfaithful_as_published(engine, candidate, how, rng)
+        first, second = candidate.personas
+        other = dataclasses.replace(
+            candidate,
+            personas=(
+                dataclasses.replace(first, traits=second.traits),
+                dataclasses.replace(second, traits=first.traits),
+            ),
+        )
+        return await critics.exchanged(engine, candidate, self._call(candidate, ()), self._call(other, ()))
 
     async def _best(
         self, passed: Sequence[Dialogue], engine: Engine, rng: Random
@@ -460,17 +426,6 @@ class Spc:
         return (NearDuplicates(self.duplicate), StockOpeners(self.opener_share)) if self.hygiene else ()
 
 
-def _slots(dialogue: Dialogue) -> dict[str, str]:
-    """Template slots of the two profiles."""
-    first, second = dialogue.personas
-    return {
-        "traits_1": bullets(first.traits),
-        "traits_2": bullets(second.traits),
-        "name_1": first.name or reading.USERS[0],
-        "name_2": second.name or reading.USERS[1],
-    }
-
-
 def _named(exemplar: Dialogue, names: Sequence[str]) -> Dialogue:
     """The exemplar with names for the personas that have none, the same every time; "User 1" is no name to teach."""
     drawn = Random(exemplar.id).sample(names, len(exemplar.personas))
@@ -479,10 +434,6 @@ def _named(exemplar: Dialogue, names: Sequence[str]) -> Dialogue:
         for persona, name in zip(exemplar.personas, drawn, strict=True)
     ]
     return dataclasses.replace(exemplar, personas=tuple(called))
-
-
-def _fill(template: Template, exemplar: Dialogue) -> str:
-    return template.substitute(_slots(exemplar), conversation=transcript(exemplar.turns))
 
 
 def _overlap(dialogue: Dialogue, said: set[str]) -> float:

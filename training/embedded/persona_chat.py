@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from random import Random
 
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, TOXICITY
+from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, owned
 from synthesis.personas import (
     CONTRADICTION,
     ENTAILMENT,
@@ -20,7 +21,7 @@ from synthesis.personas import (
     QUERY_INDUCTION,
     bullets,
 )
-from synthesis.recipes.spc import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER
+from synthesis.reading import USERS
 from training.embedded.statements import (
     ABSENT,
     TOLD,
@@ -65,7 +66,7 @@ def kept(talk: Talk, spare: Sequence[str], common: Container[str], rng: Random) 
     return ((first, second), turns) if first and second and not set(first) & set(second) else None
 
 
-_BEFORE = ("", "", "", "Oh, ", "Well, ", "Honestly, ", "To be honest, ", "Me? ", "Funny you ask. ")
+_BEFORE = ("Oh, ", "Well, ", "Honestly, ", "To be honest, ", "Me? ", "Funny you ask. ")
 _AFTER = ("", "", "", " It is a big part of my life.", " That is me.", " Not everybody knows that.")
 _BACK = (" What about you?", " How about you?", " And you?", " You?")
 _REACTIONS = (
@@ -125,7 +126,7 @@ def _exchange(query: str, traits: Sequence[str], budget: int, rng: Random) -> tu
 def _answer(trait: str, rng: Random) -> str:
     """A trait as somebody says it who is asked: seldom word by word, which the recipe calls reciting."""
     said = voiced(trait, rng) if rng.random() < 0.85 else rephrased(trait, rng)
-    before = rng.choice(_BEFORE)
+    before = rng.choice(_BEFORE) if rng.random() < 0.5 else ""
     return before + (said if said.startswith(("I ", "I'")) or before[-2:-1] in ".?" else said[0].lower() + said[1:])
 
 
@@ -137,8 +138,8 @@ def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], setting
         EXEMPLAR.substitute(
             name_1=called[2 + 2 * at],
             name_2=called[3 + 2 * at],
-            traits_1=bullets(profiles[0]),
-            traits_2=bullets(profiles[1]),
+            traits_1=owned(profiles[0], USERS[0]),
+            traits_2=owned(profiles[1], USERS[1]),
             conversation=lines(introduced(said, called[2 + 2 * at : 4 + 2 * at], rng)),
         )
         for at, (profiles, said) in enumerate(examples)
@@ -151,8 +152,8 @@ def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], setting
         high=high,
         name_1=called[0],
         name_2=called[1],
-        traits_1=bullets(first),
-        traits_2=bullets(second),
+        traits_1=owned(first, USERS[0]),
+        traits_2=owned(second, USERS[1]),
         setting=rng.choice(settings),
     )
     return prompt, lines(turns)

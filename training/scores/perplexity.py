@@ -12,13 +12,11 @@ from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from synthesis.asking import together
-from synthesis.engine import CRITIC, Engine, Message, Request
+from synthesis.engine import Engine
 from synthesis.errors import ContextOverflow
 from synthesis.metrics import likelihood
-from synthesis.metrics.judging import needing
 from synthesis.metrics.likelihood import Likelihood
 from training.embedded import persona_chat, plain
 from training.embedded.spc import shipped
@@ -63,29 +61,13 @@ async def of_chat(engine: Engine, parts: Iterable[Part], seed: int) -> list[Meas
         pair = persona_chat.generate(((first, second), part.turns), [], names, settings, Random(f"chat:{part.id}"))
         asked.append((part.source, *pair))
     return await together(
-        _measured(source, answer, answered(engine, prompt, answer)) for source, prompt, answer in asked
+        _measured(source, answer, likelihood.replied(engine, (("user", prompt),), answer, STAGE, ""))
+        for source, prompt, answer in asked
     )
 
 
 async def _whole(engine: Engine, text: str) -> Likelihood:
     return likelihood.whole(await likelihood.read(engine, text, STAGE, ""))
-
-
-async def answered(engine: Engine, prompt: str, answer: str) -> Likelihood:
-    """How likely an answer is in the model's own chat form: the chat with the answer begun, less the chat before.
-
-    Raises ContextOverflow, Unsupported.
-    """
-    user: Message = ("user", prompt)
-    chats: tuple[tuple[Message, ...], ...] = ((user,), (user, ("assistant", answer)))
-    requests = [Request(STAGE, 1, messages=chat, decoder_input_details=True, role=CRITIC) for chat in chats]
-    with needing(STAGE, "prompt log-probabilities"):
-        before, both = await together(_reply(engine, request) for request in requests)
-    return likelihood.after(before, both)
-
-
-async def _reply(engine: Engine, request: Request) -> Sequence[Any]:
-    return (await engine(request)).prefill
 
 
 async def _measured(source: str, text: str, found: Awaitable[Likelihood]) -> Measured:

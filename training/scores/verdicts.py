@@ -7,6 +7,10 @@ one is put to the user who tells it and to the other user, and the score is the 
 likelihoods of its labels. Shuffled and repeated turns are put to an expert who compares two conversations, real and
 corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be high where the real one comes first. A
 liking for one place moves both scores and leaves the AUC alone.
+
+Two corruptions are also judged by likelihood, which asks for no verdict: how much likelier is the talk, as the reply
+to the generator's own call, with its profiles exchanged than with them as they are; and how much likelier is one of
+two conversations than the other. The first is the critic of the preset `laptop`.
 """
 
 from __future__ import annotations
@@ -22,12 +26,14 @@ from synthesis.asking import together
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, LABELS
 from synthesis.engine import CRITIC, Engine, Request
 from synthesis.errors import ContextOverflow, ReadingError
+from synthesis.metrics import likelihood
 from synthesis.metrics.judging import first_token, masses
 from synthesis.reading import USERS
+from training.embedded import persona_chat as calls
 from training.embedded.persona_chat import lines
+from training.embedded.spc import shipped
 from training.embedded.statements import ABSENT, negated, overlap, told_alone
 from training.scores.held_out import Part
-from training.scores.perplexity import answered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,27 +64,54 @@ class Question:
     begun: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Two calls of the generator with a reply each, of which the `real` one should be the likelier."""
+
+    id: str
+    real: calls.Pair
+    corrupted: calls.Pair
+
+
 Scores = tuple[float, float]
-"""Of the prompt whose score should be high, and of the other one; 0 to 1."""
+"""Of the prompt whose score should be high, and of the other one; 0 to 1, or a difference in nats."""
 
 
-def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question]]:
+def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question | Weighed]]:
     """By corruption; each has only those dialogues that it changes to something that can be told."""
-    names = ("swapped profiles", "swapped attributes", "denied attributes", "shuffled turns", "repeated turns")
-    made: dict[str, list[Question]] = {name: [] for name in names}
+    made: dict[str, list[Question | Weighed]] = {}
     for part in parts:
         rng = Random(f"verdicts:{seed}:{part.id}")
         turns = part.turns[:LONGEST]
-        for name, found in (
-            ("swapped profiles", _swapped(part, turns)),
-            ("swapped attributes", _labelled(part, turns, rng)),
-            ("denied attributes", _denied(part, turns, rng)),
-            ("shuffled turns", _compared(part, turns, _shuffled(turns, rng), "coherency")),
-            ("repeated turns", _compared(part, turns, _repeated(turns, rng), "diversity")),
-        ):
-            if found:
-                made[name].append(found)
+        found = {
+            "swapped profiles": _swapped(part, turns),
+            "swapped attributes": _labelled(part, turns, rng),
+            "denied attributes": _denied(part, turns, rng),
+            "shuffled turns": _compared(part, turns, shuffled := _shuffled(turns, rng), "coherency"),
+            "repeated turns": _compared(part, turns, _repeated(turns, rng), "diversity"),
+            "swapped profiles, by likelihood": _weighed(part, turns, turns, part.profiles[::-1])
+            if _shown(part, turns)
+            else None,
+            "shuffled turns, by likelihood": _weighed(part, turns, shuffled, part.profiles)
+            if list(turns) != shuffled
+            else None,
+        }
+        for name, each in found.items():
+            made.setdefault(name, []).extend([each] if each else [])
     return made
+
+
+def _weighed(part: Part, turns: Sequence[str], corrupted: Sequence[str], profiles: Sequence[Sequence[str]]) -> Weighed:
+    """The talk under its own profiles, and what was made of it, under `profiles`; names and setting are the same."""
+    names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
+
+    def call(profiles: Sequence[Sequence[str]], said: Sequence[str]) -> calls.Pair:
+        first, second = profiles
+        given = (list(first), list(second)), tuple(turns)
+        prompt, _ = calls.generate(given, [], names, settings, Random(f"weighed:{part.id}"))
+        return prompt, calls.lines(said)
+
+    return Weighed(part.id, call(part.profiles, turns), call(profiles, corrupted))
 
 
 def _swapped(part: Part, turns: Sequence[str]) -> Question | None:
@@ -160,18 +193,30 @@ def _compared(part: Part, turns: Sequence[str], bad: Sequence[str], expert: str)
     )
 
 
-async def asked(engine: Engine, given: Mapping[str, Sequence[Question]]) -> dict[str, list[Scores | None]]:
+async def asked(engine: Engine, given: Mapping[str, Sequence[Question | Weighed]]) -> dict[str, list[Scores | None]]:
     """The scores of every question; None where the verdict's words are none of the likeliest or it does not fit."""
     found = await asyncio.gather(*(together(_scores(engine, each) for each in many) for many in given.values()))
     return dict(zip(given, found, strict=True))
 
 
-async def _scores(engine: Engine, question: Question) -> Scores | None:
+async def _scores(engine: Engine, question: Question | Weighed) -> Scores | None:
     try:
+        if isinstance(question, Weighed):
+            more = await _more(engine, question)
+            return more, -more
         high, low = await together(_score(engine, question, prompt) for prompt in (question.high, question.low))
     except (ReadingError, ContextOverflow):
         return None
     return high, low
+
+
+async def _more(engine: Engine, question: Weighed) -> float:
+    """How much likelier the real reply is, in nats. The corrupted one put first has the same with a minus."""
+    real, corrupted = await together(
+        likelihood.replied(engine, (("user", prompt),), said, "verdict", question.id)
+        for prompt, said in (question.real, question.corrupted)
+    )
+    return real.logprob - corrupted.logprob
 
 
 async def _score(engine: Engine, question: Question, prompt: str) -> float:
@@ -198,7 +243,10 @@ async def _labels(engine: Engine, question: Question, prompt: str, words: Sequen
 
     Without the quote behind it: a tokenizer may have one token for that and what follows.
     """
-    found = await together(answered(engine, prompt, question.begun + word) for word in words)
+    found = await together(
+        likelihood.replied(engine, (("user", prompt),), question.begun + word, "verdict", question.id)
+        for word in words
+    )
     most = max(each.logprob for each in found)
     return {word: math.exp(each.logprob - most) for word, each in zip(words, found, strict=True)}
 

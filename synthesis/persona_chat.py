@@ -1,0 +1,85 @@
+"""The generator's call of Synthetic-Persona-Chat: its prompts, and how profiles and examples stand in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import Template
+
+from synthesis.dialogue import Dialogue, transcript
+from synthesis.personas import bullets
+from synthesis.reading import USERS
+
+GENERATE_PAPER = Template("""Below are user profiles and conversations between the two users. The conversations \
+reflect the profiles only implicitly: what a profile says is shown by what its user talks about.
+
+${exemplars}Write a conversation for the next two profiles. It has more than 5 and fewer than 8 turns of each user, \
+sounds natural, and does not copy sentences of the profiles. Every line opens with "User 1:" or "User 2:".
+
+User 1 profile:
+$traits_1
+
+User 2 profile:
+$traits_2
+
+Conversation:
+""")
+
+GENERATE = Template("""${exemplars}Write a natural conversation of $low to $high turns. Every line opens with \
+"User 1:" or "User 2:". The profiles show in what the users talk about; their sentences are not copied.
+
+User 1 is called $name_1:
+$traits_1
+
+User 2 is called $name_2:
+$traits_2
+
+Setting: $setting
+
+Conversation:
+""")
+
+EXEMPLAR_PAPER = Template("""User 1 profile:
+$traits_1
+
+User 2 profile:
+$traits_2
+
+Conversation:
+$conversation
+
+""")
+
+EXEMPLAR = Template("""Example:
+
+User 1 is called $name_1:
+$traits_1
+
+User 2 is called $name_2:
+$traits_2
+
+Conversation:
+$conversation
+
+""")
+
+
+def owned(traits: Sequence[str], user: str) -> str:
+    """Attributes as a list in which every line names its user, so that no model has to look up whose it is."""
+    return bullets([f"{user}: {trait}" for trait in traits])
+
+
+def slots(dialogue: Dialogue, exemplar: Template) -> dict[str, str]:
+    """Slots for the two profiles in a prompt of the same form as `exemplar`."""
+    first, second = dialogue.personas
+    plain = exemplar is EXEMPLAR_PAPER
+    return {
+        "traits_1": bullets(first.traits) if plain else owned(first.traits, USERS[0]),
+        "traits_2": bullets(second.traits) if plain else owned(second.traits, USERS[1]),
+        "name_1": first.name or USERS[0],
+        "name_2": second.name or USERS[1],
+    }
+
+
+def filled(template: Template, exemplar: Dialogue) -> str:
+    """An exemplar as it stands in front of the call."""
+    return template.substitute(slots(exemplar, template), conversation=transcript(exemplar.turns))
