@@ -15,9 +15,8 @@ from string import Template
 from synthesis import reading
 from synthesis.asking import ask, together
 from synthesis.dialogue import Dialogue, transcript
-from synthesis.engine import Engine, Grammar, Request
+from synthesis.engine import Engine, Grammar
 from synthesis.errors import ReadingError
-from synthesis.metrics import likelihood
 from synthesis.personas import GREEDY, Sampling, chat
 from synthesis.recipe import fork
 
@@ -168,21 +167,6 @@ async def unfaithful_as_published(engine: Engine, dialogue: Dialogue, how: Sampl
         conversation=transcript(dialogue.turns),
     )
     return "contradiction: by the published critic" if await ask(engine, request, reading.verdict, rng) else None
-
-
-async def exchanged(engine: Engine, dialogue: Dialogue, own: Request, other: Request) -> str | None:
-    """Why a dialogue is another pair's: it is likelier as the reply to `other`, its call with the profiles exchanged.
-
-    For a model that is too small to judge in words: what it would rather say tells more than what it answers. It sees
-    who says what and no contradictions. None when it is likelier as the reply to `own`.
-    """
-    said = transcript(dialogue.turns)
-    first, second = await together(
-        likelihood.replied(engine, call.messages, said, "faithfulness", dialogue.id) for call in (own, other)
-    )
-    if second.logprob <= first.logprob:
-        return None
-    return f"exchanged profiles: {second.logprob - first.logprob:.1f} nats likelier than under its own"
 
 
 async def toxic(engine: Engine, dialogue: Dialogue, how: Sampling, rng: Random) -> str | None:

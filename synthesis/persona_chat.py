@@ -63,23 +63,26 @@ $conversation
 """)
 
 
+TRAIT = Template("- $user: $trait")
+"""A line of a profile that names its user, so that no model has to look up whose it is."""
+
+
 def owned(traits: Sequence[str], user: str) -> str:
-    """Attributes as a list in which every line names its user, so that no model has to look up whose it is."""
-    return bullets([f"{user}: {trait}" for trait in traits])
+    """Attributes as a list in which every line names its user."""
+    return "\n".join(TRAIT.substitute(user=user, trait=trait) for trait in traits)
 
 
-def slots(dialogue: Dialogue, exemplar: Template) -> dict[str, str]:
-    """Slots for the two profiles in a prompt of the same form as `exemplar`."""
+def slots(dialogue: Dialogue, labelled: bool) -> dict[str, str]:
+    """Slots for the two profiles; `labelled`: every line names its user."""
     first, second = dialogue.personas
-    plain = exemplar is EXEMPLAR_PAPER
     return {
-        "traits_1": bullets(first.traits) if plain else owned(first.traits, USERS[0]),
-        "traits_2": bullets(second.traits) if plain else owned(second.traits, USERS[1]),
+        "traits_1": owned(first.traits, USERS[0]) if labelled else bullets(first.traits),
+        "traits_2": owned(second.traits, USERS[1]) if labelled else bullets(second.traits),
         "name_1": first.name or USERS[0],
         "name_2": second.name or USERS[1],
     }
 
 
-def filled(template: Template, exemplar: Dialogue) -> str:
+def filled(template: Template, exemplar: Dialogue, labelled: bool) -> str:
     """An exemplar as it stands in front of the call."""
-    return template.substitute(slots(exemplar, template), conversation=transcript(exemplar.turns))
+    return template.substitute(slots(exemplar, labelled), conversation=transcript(exemplar.turns))

@@ -1,8 +1,8 @@
 """JSON as it goes over the wire and into hashes: by orjson, and what that refuses by the standard library.
 
 orjson is several times as quick, and refuses what Python takes: unpaired surrogates, NaN in an answer, integers beyond
-64 bits. Both write the same value the same way every time, with the keys of objects in their own order: a grammar has
-the properties of a schema come in that order, and reasoning has to come before what it is about.
+64 bits. Both write the same value the same way every time, with the keys of objects in their own order: many
+servers have the properties of a schema come in that order, and reasoning has to come before what it is about.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 from synthesis import critics
 from synthesis.asking import Account, ask, together
 from synthesis.dialogue import Dialogue, Persona, Stage, Turn
-from synthesis.engine import Reply, Request, Token
+from synthesis.engine import Reply, Request
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import ReadingError, RequestRefused, Unavailable
 from synthesis.personas import GREEDY, Sampling
@@ -155,29 +155,6 @@ async def test_each_speaker_is_held_to_their_own_profile() -> None:
     assert "I sing." not in first
     engine = Scripted(labels(["supported", "contradicted"], ["contradicted"]))
     assert await critics.unfaithful(engine, THREE[0], Random(0)) == "contradiction: User 1 against 'I keep bees.'"
-
-
-@pytest.mark.parametrize(("own", "reason"), [(-1.0, None), (-3.0, "exchanged profiles: 7.0 nats likelier than")])
-async def test_a_dialogue_likelier_under_exchanged_profiles_is_not_faithful(own: float, reason: str | None) -> None:
-    """Seven tokens, each of -2 nats as the reply to the other call and of `own` as the reply to its own."""
-
-    async def engine(request: Request) -> Reply:
-        assert request.max_new_tokens == 1
-        told, price = [Token(0, "<s>", None), Token(1, "ask", -1.0)], own if prompt_of(request) == "own" else -2.0
-        if request.messages[-1][0] == "assistant":
-            assert request.messages[-1][1] == "User 1: I ski.\nUser 2: Hello."
-            told += [Token(2 + at, str(at), price) for at in range(7)]
-        return Reply("", "length", len(told), 1, prefill=tuple(told))
-
-    def call(text: str) -> Request:
-        return Request("generation", 9, messages=(("user", text),))
-
-    found = await critics.exchanged(engine, talk("I ski."), call("own"), call("other"))
-    assert found == reason or (reason and found and found.startswith(reason))
-
-
-def prompt_of(request: Request) -> str:
-    return request.messages[0][1]
 
 
 async def test_a_verdict_cut_off_is_asked_for_again() -> None:

@@ -343,6 +343,8 @@ def test_woven_traits_are_told_by_those_whose_profiles_have_them() -> None:
     for seed in range(200):
         profiles, turns = persona_chat.woven(part, answers, Random(seed))
         assert 8 <= len(turns) <= 16
+        assert any(query in turn for query in answers for turn in turns)
+        assert {*profiles[0], *profiles[1]} - {"I sail.", "I sing."}
         for user in (0, 1):
             for trait in set(profiles[user]) - {"I sail.", "I sing."}:
                 assert overlap(trait, turns[user::2]) == 1

@@ -27,6 +27,7 @@ from synthesis.metrics.likelihood import Likelihood
 from synthesis.recipe import rng_for
 from tests.clerk import clerk
 from tests.fake_tgi import FakeTgi
+from tests.held_out_part import PART, PROFILES, TALK
 from training.embedded import talks
 from training.embedded.row import held_out as is_held_out
 from training.embedded.talks import Told
@@ -35,18 +36,6 @@ from training.scores.__main__ import main
 from training.scores.held_out import Part
 from training.scores.perplexity import Measured
 
-TALK = (
-    "Hello there, do you like chess?", "I play chess every week, my brother taught me.",
-    "I used to live in Riga, everybody plays it.", "I visited Oslo in May and loved it.",
-    "My wife bakes bread on Sundays.", "I like rye bread with salted butter.",
-    "I have a small garden in Riga.", "I grow tomatoes on a balcony.",
-    "My tomatoes never get red.", "I water them before work.",
-)  # fmt: skip
-PROFILES = (
-    ("I have a small garden.", "I used to live in Riga.", "I own a telescope."),
-    ("I play chess.", "I grow tomatoes.", "I like my boss."),
-)
-PART = Part("spc-7", "spc", PROFILES, TALK)
 INFO = Info("clerk", "tgi")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synthesis.engine import Reply, Request, Token
 from synthesis.engines.scripted import Scripted
-from tests.test_scores import PART, PROFILES, TALK
+from tests.held_out_part import PART, PROFILES, TALK
 from training.scores import verdicts
 from training.scores.held_out import Part
 from training.scores.verdicts import Question

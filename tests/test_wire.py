@@ -33,7 +33,7 @@ def _leaves(value: object) -> list[object]:
 
 @given(st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=5))
 def test_keys_keep_their_order_and_any_text_goes(value: dict[str, str]) -> None:
-    """A server has the properties of a schema come in the order in which they are listed."""
+    """Our server has the properties of a schema come in the order in which they are listed."""
     for each in (value, dict(reversed(value.items()))):
         assert list(decoded(encoded(each)).items()) == list(each.items())
 

@@ -1,8 +1,8 @@
 """Likelihood: how likely a text is to a model, whole or after another, by the log-probabilities of a prompt.
 
 A text is sent as it stands, with `decoder_input_details` and one token to write (which nobody reads), and comes back
-as tokens with log-probabilities. No chat template is applied: a chat model scores the plain text, without the markers
-between turns that it was trained on, so scores of chat models and base models do not compare.
+as tokens with log-probabilities. No chat template is applied, except by `replied`: a chat model scores the plain text,
+without the markers between turns that it was trained on, so scores of chat models and base models do not compare.
 
 Where a continuation begins is told by token ids and not by token texts, since the texts of single tokens need not add
 up to the prompt: SentencePiece drops a leading space from each, and each part of a torn character is U+FFFD. The
@@ -19,6 +19,7 @@ in any tokenizer that splits words at spaces.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -49,10 +50,7 @@ async def read(engine: Engine, text: str, stage: str, thread: str) -> tuple[Toke
     `stage` names the metric, `thread` the dialogue. Raises Unsupported, naming metric and flag or dialect, where an
     endpoint does not tell them.
     """
-    request = Request(stage, 1, prompt=text, decoder_input_details=True, role=CRITIC, conversation=thread)
-    with needing(stage, "prompt log-probabilities"):
-        reply = await engine(request)
-    return reply.prefill
+    return await _prefill(engine, Request(stage, 1, prompt=text), thread)
 
 
 def whole(tokens: Sequence[Token]) -> Likelihood:
@@ -79,16 +77,20 @@ async def continuations(
 async def replied(engine: Engine, prompt: Sequence[Message], said: str, stage: str, thread: str) -> Likelihood:
     """How likely a reply is in the model's own chat form: the chat with the reply begun, less the chat before.
 
-    Raises ContextOverflow, and Unsupported, naming `stage`, where an endpoint does not tell prompts' tokens.
+    Raises ContextOverflow, ReadingError for a reply without tokens, and Unsupported, naming `stage`, where an endpoint
+    does not tell prompts' tokens.
     """
     chats: tuple[tuple[Message, ...], ...] = (tuple(prompt), (*prompt, ("assistant", said)))
-    requests = [
-        Request(stage, 1, messages=chat, decoder_input_details=True, role=CRITIC, conversation=thread)
-        for chat in chats
-    ]
-    with needing(stage, "prompt log-probabilities"):
-        before, both = await together(engine(request) for request in requests)
-    return after(before.prefill, both.prefill)
+    before, both = await together(_prefill(engine, Request(stage, 1, messages=chat), thread) for chat in chats)
+    return after(before, both)
+
+
+async def _prefill(engine: Engine, request: Request, thread: str) -> tuple[Token, ...]:
+    """The tokens of what is asked, with their log-probabilities."""
+    asked = dataclasses.replace(request, decoder_input_details=True, role=CRITIC, conversation=thread)
+    with needing(request.stage, "prompt log-probabilities"):
+        reply = await engine(asked)
+    return reply.prefill
 
 
 def _logprob(tokens: Sequence[Token]) -> float:

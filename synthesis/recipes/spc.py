@@ -13,8 +13,7 @@ attributes are ours, negations and verdicts on entailment are greedy so that the
 toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset `improved` adds what the
 published data lack: per-speaker faithfulness, profiles whose lines name their user, hygiene before critics, names and
 settings given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat
-the one of the round before. Preset `laptop` is `improved` sized for the embedded model, whose words judge little: a
-conversation is faithful there that is likelier under its own profiles than under exchanged ones.
+the one of the round before. Preset `laptop` is `improved` sized for the embedded model.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from synthesis.filters.placeholders import Placeholders
 from synthesis.filters.repetition import Repetition
 from synthesis.filters.structure import Structure
 from synthesis.kept import Chained, by_id
-from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, filled, slots
+from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, TRAIT, filled, slots
 from synthesis.personas import Sampling, chat
 from synthesis.profiles import assemble, pair
 from synthesis.recipe import Dropped, Pool, Seed, at_least, draw_seed, fork
@@ -66,7 +65,6 @@ IMPROVED: dict[str, Any] = {
     "top_p": 0.95,
     "critic_temperature": None,
     "critic_top_k": None,
-    "faithfulness": "labels",
     "swap": True,
     "incumbent": True,
     "hygiene": True,
@@ -81,7 +79,6 @@ LAPTOP: dict[str, Any] = {
     "candidates": 2,
     "exemplars_per_prompt": 0,  # the embedded model is small enough to take up what another conversation is about
     "length": 384,
-    "faithfulness": "likelihood",  # the embedded model's words judge nothing; its scores in docs/embedded.md tell
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
 }
 
@@ -117,6 +114,7 @@ class Spc:
         GENERATE,
         EXEMPLAR_PAPER,
         EXEMPLAR,
+        TRAIT,
         *personas.PROMPTS,
         *critics.PROMPTS,
     )
@@ -162,7 +160,6 @@ class Spc:
     # critics
     critic_temperature: float | None = 0.7
     critic_top_k: int | None = 40
-    faithfulness: Literal["verdict", "labels", "likelihood"] = "verdict"
     swap: bool = False
     incumbent: bool = False
     hygiene: bool = False
@@ -317,7 +314,8 @@ class Spc:
 
     def _call(self, pair: Dialogue, shown: Sequence[Dialogue]) -> Request:
         """What the generator is asked for a pair's profiles, names and setting; `shown`: exemplars."""
-        template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if self.style == "paper" else (GENERATE, EXEMPLAR)
+        paper = self.style == "paper"
+        template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if paper else (GENERATE, EXEMPLAR)
         return chat(
             "generation",
             template,
@@ -326,8 +324,8 @@ class Spc:
             low=self.low,
             high=self.high,
             setting=pair.topic,
-            exemplars="".join(filled(one, exemplar) for exemplar in shown),
-            **slots(pair, one),
+            exemplars="".join(filled(one, exemplar, labelled=not paper) for exemplar in shown),
+            **slots(pair, labelled=not paper),
         )
 
     def _exemplars(self, empty: Dialogue, pool: Pool, rng: Random) -> list[Dialogue]:
@@ -356,27 +354,15 @@ class Spc:
             reason = await critics.toxic(engine, candidate, how, rng)
             if reason:
                 return "toxicity", reason
-            reason = await self._unfaithful(candidate, engine, rng)
+            published = self.style == "paper"
+            reason = await (
+                critics.unfaithful_as_published(engine, candidate, how, rng)
+                if published
+                else critics.unfaithful(engine, candidate, rng)
+            )
         except ReadingError as error:
             return "verdict", f"unreadable verdict: {error}"
         return ("faithfulness", reason) if reason else None
-
-    async def _unfaithful(self, candidate: Dialogue, engine: Engine, rng: Random) -> str | None:
-        """Why a conversation does not fit its profiles, by the critic that is chosen."""
-        if self.faithfulness == "labels":
-            return await critics.unfaithful(engine, candidate, rng)
-        if self.faithfulness == "verdict":
-            how = Sampling(self.critic_temperature, self.critic_top_k)
-            return await critics.unfaithful_as_published(engine, candidate, how, rng)
-        first, second = candidate.personas
-        other = dataclasses.replace(
-            candidate,
-            personas=(
-                dataclasses.replace(first, traits=second.traits),
-                dataclasses.replace(second, traits=first.traits),
-            ),
-        )
-        return await critics.exchanged(engine, candidate, self._call(candidate, ()), self._call(other, ()))
 
     async def _best(
         self, passed: Sequence[Dialogue], engine: Engine, rng: Random

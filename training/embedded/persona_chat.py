@@ -81,10 +81,10 @@ EXCHANGES = 5
 
 
 def woven(part: Kept, answers: Mapping[str, Sequence[str]], rng: Random) -> Kept:
-    """The part with two to five exchanges put in: a user asks, the other answers with a trait of their profile.
+    """The part with up to five exchanges put in: a user asks, the other answers with a trait of their profile.
 
     Talks seldom say what their profiles tell; these do, in words of the profile, which is what a small model can learn
-    to do. `answers`: traits by query. The new traits come first in their profiles; the length stays within bounds.
+    to do. `answers`: traits by query. The new traits take the places of others; the length stays within bounds.
     """
     budget = rng.choice((4, 6, 6, 8, 8, 10))
     turns = list(part[1][: 16 - budget])

@@ -8,9 +8,9 @@ likelihoods of its labels. Shuffled and repeated turns are put to an expert who 
 corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be high where the real one comes first. A
 liking for one place moves both scores and leaves the AUC alone.
 
-Two corruptions are also judged by likelihood, which asks for no verdict: how much likelier is the talk, as the reply
-to the generator's own call, with its profiles exchanged than with them as they are; and how much likelier is one of
-two conversations than the other. The first is the critic of the preset `laptop`.
+Two corruptions are also judged by likelihood, which asks for no verdict and tells what the generator itself makes of
+profiles and of order: how much likelier is the talk, as the reply to its call, under its own profiles than under
+exchanged ones; and how much likelier are its turns than the same ones shuffled.
 """
 
 from __future__ import annotations
@@ -87,31 +87,35 @@ def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question | Wei
             "swapped profiles": _swapped(part, turns),
             "swapped attributes": _labelled(part, turns, rng),
             "denied attributes": _denied(part, turns, rng),
-            "shuffled turns": _compared(part, turns, shuffled := _shuffled(turns, rng), "coherency"),
+            "shuffled turns": _compared(part, turns, _shuffled(turns, rng), "coherency"),
             "repeated turns": _compared(part, turns, _repeated(turns, rng), "diversity"),
-            "swapped profiles, by likelihood": _weighed(part, turns, turns, part.profiles[::-1])
-            if _shown(part, turns)
-            else None,
-            "shuffled turns, by likelihood": _weighed(part, turns, shuffled, part.profiles)
-            if list(turns) != shuffled
-            else None,
+            "swapped profiles, by likelihood": _exchanged(part, turns) if _shown(part, turns) else None,
+            "shuffled turns, by likelihood": _disordered(part, turns, rng),
         }
         for name, each in found.items():
             made.setdefault(name, []).extend([each] if each else [])
     return made
 
 
-def _weighed(part: Part, turns: Sequence[str], corrupted: Sequence[str], profiles: Sequence[Sequence[str]]) -> Weighed:
-    """The talk under its own profiles, and what was made of it, under `profiles`; names and setting are the same."""
+def _exchanged(part: Part, turns: Sequence[str]) -> Weighed:
+    """The talk as the reply to the call with its own profiles, and to the same one with the profiles exchanged."""
+    first, second = part.profiles
+    return Weighed(part.id, _call(part, (first, second), turns), _call(part, (second, first), turns))
+
+
+def _disordered(part: Part, turns: Sequence[str], rng: Random) -> Weighed | None:
+    """The talk, and its turns shuffled; None where they fall into the order that they had."""
+    prompt, said = _call(part, part.profiles, turns)
+    texts = [line.partition(": ")[2] for line in said.splitlines()]
+    shuffled = calls.lines(_shuffled(texts, rng))
+    return Weighed(part.id, (prompt, said), (prompt, shuffled)) if shuffled != said else None
+
+
+def _call(part: Part, profiles: Sequence[Sequence[str]], turns: Sequence[str]) -> calls.Pair:
+    """The generator's call and the talk as its reply; names, which the talk says too, and setting hang on the part."""
+    first, second = profiles
     names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
-
-    def call(profiles: Sequence[Sequence[str]], said: Sequence[str]) -> calls.Pair:
-        first, second = profiles
-        given = (list(first), list(second)), tuple(turns)
-        prompt, _ = calls.generate(given, [], names, settings, Random(f"weighed:{part.id}"))
-        return prompt, calls.lines(said)
-
-    return Weighed(part.id, call(part.profiles, turns), call(profiles, corrupted))
+    return calls.generate(((list(first), list(second)), tuple(turns)), [], names, settings, Random(f"call:{part.id}"))
 
 
 def _swapped(part: Part, turns: Sequence[str]) -> Question | None:
