@@ -308,10 +308,16 @@ def test_drills_ask_for_what_stands_before() -> None:
     passage = ("own", "p-1", " ".join(f"Boat number {number} sails at {number}." for number in range(12)))
     talks = [Talk(f"t-{number}", "spc", (), ((f"I own boat {number}.",), ())) for number in range(10)]
     made = list(drills.rows([passage], talks, [f"Ana{number}" for number in range(20)], 60, Random(0)))
-    assert Counter(row.task for row in made) == {"drills.copying": 60, "drills.recall": 60}
+    assert Counter(row.task for row in made) == {"drills.copying": 60, "drills.recall": 60, "drills.owned": 60}
     for row in made:
         if row.prompt:
             assert row.answer in row.prompt[0][1]
+        elif row.task == "drills.owned":
+            shown, _, said = row.answer.partition("\n\nConversation:\n")
+            lists = [re.findall(rf"^- User {user}: I own (boat \d)\.$", shown, re.M) for user in (1, 2)]
+            told = [re.findall(rf"^User {user}: I \w+ own (boat \d)\.$", said, re.M) for user in (1, 2)]
+            assert [sorted(side) for side in told] == [sorted(side) for side in lists]
+            assert all(line.startswith(f"User {at % 2 + 1}: ") for at, line in enumerate(said.splitlines()))
         else:
             before, _, after = re.split(r"\n(Again|Once more|The same again|Repeated):\n", row.answer)
             assert all(line in before for line in after.splitlines())

@@ -7,10 +7,14 @@ where hardly anything comes twice word by word; here everything does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from random import Random
 
+from synthesis.persona_chat import owned
+from synthesis.reading import USERS
 from synthesis.words import sentences
 from training.embedded.row import Row, asked, held_out
+from training.embedded.statements import voiced
 from training.embedded.talks import Talk
 
 _AGAIN = ("Again:", "Once more:", "The same again:", "Repeated:")
@@ -24,7 +28,7 @@ def rows(
     count: int,
     rng: Random,
 ) -> Iterator[Row]:
-    """`count` drills each of copying a passage and of recalling something by its name.
+    """`count` drills each of copying a passage, of recalling something by its name, and of telling what is one's own.
 
     `passages`: source, id and text; `material`: talks, whose speakers' facts are recalled, beside each fact some of
     talks that are not held out; `names`: of people.
@@ -34,7 +38,9 @@ def rows(
     for _ in range(count):
         yield rng.choice((_twice, _part, _asked_for))(*rng.choice(passages), rng)
         first, others = rng.choice(facts), rng.sample(learned, rng.randint(2, 7))
-        yield _recall([first, *(each for each in others if each != first)], names, rng)
+        told = [first, *(each for each in others if each != first)]
+        yield _recall(told, names, rng)
+        yield _owned(told, names, rng)
 
 
 def _cut(text: str, rng: Random) -> list[str]:
@@ -85,3 +91,21 @@ def _recall(facts: Sequence[tuple[Talk, str]], names: Sequence[str], rng: Random
     if rng.random() < 0.5:
         return asked("drills.recall", talk.source, talk.id, f"{listed}\n\nWhat does {name} say?", fact)
     return asked("drills.recall", talk.source, talk.id, f'{listed}\n\nWho says "{fact}"?', name)
+
+
+def _owned(facts: Sequence[tuple[Talk, str]], names: Sequence[str], rng: Random) -> Row:
+    """Profiles of two users as the generator of persona chat is shown them, then each tells her own, in turns.
+
+    Whose a fact is matters with every line here; in conversations it does so now and then.
+    """
+    talk, called = facts[0][0], rng.sample(list(names), 2)
+    told = rng.sample([fact for _, fact in facts], len(facts))
+    half = (len(told) + 1) // 2
+    sides = told[:half], told[half:]
+    shown = "\n\n".join(
+        f"{user} is called {name}:\n{owned(side, user)}" for user, name, side in zip(USERS, called, sides, strict=True)
+    )
+    first, second = (rng.sample(side, len(side)) for side in sides)
+    turns = [fact for pair in zip_longest(first, second) for fact in pair if fact]
+    said = "\n".join(f"{USERS[at % 2]}: {voiced(fact, rng)}" for at, fact in enumerate(turns))
+    return Row("drills.owned", talk.source, talk.id, "", f"{shown}\n\nConversation:\n{said}")

@@ -96,7 +96,8 @@ def woven(part: Kept, answers: Mapping[str, Sequence[str]], rng: Random) -> Kept
         budget -= len(said)
         for number, trait in enumerate(told, 1):
             new[(place + number) % 2].append(trait)
-        turns[place] = f"{rng.choice(_REACTIONS)} {turns[place]}"
+        if said[-1] not in _REACTIONS:
+            turns[place] = f"{rng.choice(_REACTIONS)} {turns[place]}"
         turns[place:place] = said
         if budget < 2:
             break
@@ -114,7 +115,7 @@ def _exchange(query: str, traits: Sequence[str], budget: int, rng: Random) -> tu
     """
     one, other = traits
     way = rng.random() if budget >= 4 else 0.0
-    halves = parted(one, rng)
+    halves = parted(one, rng, whole_turns=True)
     if way > 0.8 and halves:
         return [query, f"{halves[0]}.", rng.choice(_ON), f"{halves[1][:1].upper()}{halves[1][1:]}."], [one]
     if way > 0.4 and one != other:

@@ -108,11 +108,11 @@ def rows(
 
 def _told(known: Sequence[Answer]) -> dict[str, list[str]]:
     """By query the traits that answer it, where there are two or more."""
-    traits: dict[str, list[str]] = {}
+    traits: dict[str, dict[str, None]] = {}
     for _, query, trait in known:
         if query:
-            traits.setdefault(query, []).append(trait)
-    return {query: found for query, found in traits.items() if len(found) > 1}
+            traits.setdefault(query, {})[trait] = None
+    return {query: list(found) for query, found in traits.items() if len(found) > 1}
 
 
 def _woven(part: calls.Kept, told: Mapping[str, Sequence[str]], rng: Random) -> calls.Kept:

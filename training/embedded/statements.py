@@ -116,20 +116,23 @@ _JOINTS = _ENDS | frozenset(
 )
 _ASIDES = (", you know,", ", actually,", ", I admit,", ", to be honest,", ", of course,", ", mostly,", ", well,")
 _STRONGER = ("really", "actually", "certainly", "honestly")
-_SUBJECT = re.compile(r"^(I'm|I am|I have|I've|I was|I) (?!am\b|have\b|was\b)(.+)$")
+_SUBJECT = re.compile(r"^(I'm|I am|I've|I was|I) (?!am\b|have\b|was\b|had\b|can\b|will\b)(.+)$")
 RUN = 6
 """Words in a row from which a trait is recited, and not told: the recipe's own measure."""
 
 
-def parted(trait: str, rng: Random) -> tuple[str, str] | None:
+def parted(trait: str, rng: Random, whole_turns: bool = False) -> tuple[str, str] | None:
     """A trait cut in two, without its full stop, before a word that joins; neither half is long enough to recite it.
 
-    Of a long one the end is left out. None for a trait that cannot be cut so.
+    Of a long one the end is left out. None for a trait that cannot be cut so. `whole_turns`: only where each half can
+    stand alone, after three words or more.
     """
     whole = trait.rstrip(".!").split()
     most = min(RUN, len(whole)) - 1
     joints = [at for at in range(2, len(whole)) if whole[at].lower() in _JOINTS]
     joints = [at for at in joints if whole[at - 1].lower() not in _JOINTS]
+    if whole_turns:
+        joints = [at for at in joints if at >= 3 and whole[at].lower() in _ENDS - {"that", "who", "and", "to"}]
     ends = [*(at for at in joints if whole[at].lower() in _ENDS), len(whole)]
     cuts = [(at, end) for at in joints for end in ends if at <= most and 2 <= end - at <= most]
     if not cuts:
