@@ -369,7 +369,7 @@ def test_a_worse_conversation_is_the_same_one_out_of_order_or_cut_or_repeated() 
         assert said == turns[turns.index(said[0]) :][: len(said)]
         assert good.splitlines()[1:] != bad.splitlines()[1:]
         sizes[len(said)] += 1
-    assert set(sizes) == {2, 4, 6, 8, 10}
+    assert set(sizes) == {2, 4, 6, 10}
 
 
 def test_traits_are_given_to_who_tells_them() -> None:

@@ -18,7 +18,7 @@ LONGEST = 12
 
 def owners(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     """A conversation and what both of its users are like, mingled: who tells what. None where too little is told."""
-    profiles, turns = part[0], part[1][:LONGEST]
+    profiles, turns = part[0], part[1][: rng.choice((4, 6, 8, LONGEST))]
     marked = [
         (trait, f"User {user + 1}")
         for user, traits in enumerate(profiles)

@@ -41,7 +41,7 @@ Pair = tuple[str, str]
 Profiles = tuple[list[str], list[str]]
 Kept = tuple[Profiles, tuple[str, ...]]
 
-WHOLE = 0.4
+WHOLE = 0.2
 """Share of the examples of some critics with ten turns, as the recipe asks them; the others have fewer (choice)."""
 
 BOUNDS = ((8, 16), (8, 16), (8, 16), (8, 12), (10, 16), (12, 16), (8, 14))
@@ -178,7 +178,7 @@ def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     """
     (first, second), turns = part
     if rng.random() >= WHOLE:
-        turns = _some(turns, rng.choice((2, 4, 6, 10)), rng)
+        turns = _some(turns, rng.choice((2, 2, 4, 6)), rng)
     user = rng.randrange(2)
     said = turns[user::2]
     asked: list[tuple[str, str]] = []
@@ -271,7 +271,7 @@ FRIENDLY = (
 
 def toxicity(turns: Sequence[str], rng: Random) -> Pair:
     """Yes with the insult that was put in, or No."""
-    turns = list(turns)
+    turns = list(turns if rng.random() < WHOLE else _some(turns, rng.choice((2, 2, 4, 6)), rng))
     answer = rng.choice(FRIENDLY)
     if rng.random() < 0.45:
         at, insult = rng.randrange(1, len(turns)), rng.choice(INSULTS)
@@ -325,7 +325,7 @@ SHARES = (1, 5, 2, 1, 1)
 
 def _opening(turns: Sequence[str], way: str, rng: Random) -> list[str]:
     """Two to ten turns in a row, as a rule from the start: few show best what is out of place."""
-    sizes = (2, 2, 4, 4, 6) if way in ("shuffle", "swap") else (4, 4, 6, 6, 8)
+    sizes = (2, 2, 2, 4, 6) if way in ("shuffle", "swap") else (4, 4, 6)
     size = 10 if rng.random() < WHOLE else rng.choice(sizes)
     return list(turns[:size] if rng.random() < 0.6 else _some(turns, size, rng))
 

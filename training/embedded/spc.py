@@ -33,13 +33,13 @@ WOVEN = 0.75
 """Share of conversations with traits woven in: corpora seldom say what their profiles tell."""
 
 CRITICS = {
-    "spc.faithfulness": 7000,
+    "spc.faithfulness": 12000,
     "spc.faithfulness_paper": 3000,
-    "spc.toxicity": 3000,
-    "spc.comparison": 9000,
-    "drills.owners": 9000,
+    "spc.toxicity": 9000,
+    "spc.comparison": 20000,
+    "drills.owners": 12000,
 }
-SENTENCES = {"persona": 7000, "negation": 5000, "entailment": 5000, "contradiction": 4000}
+SENTENCES = {"persona": 7000, "negation": 5000, "entailment": 15000, "contradiction": 9000}
 QUERIES = {"query": 2500, "new_query": 800}
 
 NEAR = 0.42
