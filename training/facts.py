@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -175,8 +176,8 @@ def lineage(model: str) -> dict[str, Any]:
 def joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of a model trained by several runs after each other: the last run's, with steps, time and curve of all.
 
-    `command` has one line a run; data, tasks, hyper-parameters and evaluation are the last run's. What the first one
-    started from is the model's base; without it the model is from scratch.
+    `command` has one line a run; data and tasks are those of all runs, hyper-parameters and evaluation the last run's.
+    What the first one started from is the model's base; without it the model is from scratch.
     """
     before, points = 0, []
     for run in runs:
@@ -185,4 +186,22 @@ def joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sums = {key: sum(run[key] for run in runs) for key in ("steps", "tokens_seen", "seconds")}
     start = {key: runs[0][key] for key in ORIGIN if key in runs[0]}
     last = {key: value for key, value in runs[-1].items() if key not in ORIGIN}
-    return {**last, **start, **sums, "curve": points, "command": "\n".join(run["command"] for run in runs)}
+    counts = {"data": ("tokens",), "tasks": ("examples", "tokens", "target_tokens")}
+    learned = {
+        part: _summed([row for run in runs for row in run[part]], numbers)
+        for part, numbers in counts.items()
+        if all(part in run for run in runs)
+    }
+    return {**last, **start, **sums, **learned, "curve": points, "command": "\n".join(run["command"] for run in runs)}
+
+
+def _summed(rows: Sequence[Mapping[str, Any]], counts: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows that differ in more than `counts`, each with the sums of those that do not; a file counts once."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        about = json.dumps({key: value for key, value in row.items() if key not in counts}, sort_keys=True)
+        if about not in found:
+            found[about] = dict(row)
+        elif "sha256" not in row:
+            found[about] |= {key: found[about][key] + row[key] for key in counts if key in row}
+    return list(found.values())
