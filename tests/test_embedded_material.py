@@ -378,8 +378,8 @@ def test_traits_are_given_to_who_tells_them() -> None:
     prompt, told = judging.owners(part, ["I climb rocks.", "I keep ten bees."], Random(0)) or ("", "")
     listed = [line.partition(". ")[2] for line in prompt.partition("Who tells this?\n")[2].splitlines()]
     owners = dict(zip(listed, (line.partition(" ")[2] for line in told.splitlines()), strict=True))
-    assert owners.pop("I sail a wooden boat.") == "User 1"
-    assert owners.pop("I bake rye bread.") == "User 2"
+    assert owners.pop("I sail a wooden boat.") == "User 1:"
+    assert owners.pop("I bake rye bread.") == "User 2:"
     assert set(owners.values()) == {"nobody"}
     assert len(owners) == 3
     assert judging.owners(((["I knit."], ["I sing."]), turns), ["I climb.", "I dig."], Random(0)) is None

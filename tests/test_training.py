@@ -53,6 +53,15 @@ def encoded(size: int, task: str = "") -> Encoded:
 # Chat template and mask
 
 
+def test_a_speakers_label_is_one_token_and_texts_come_back(tokenizer: Any) -> None:
+    text = "- User 2: I am 21.\nUser 1: You?\nAsk User 1 twice."
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    labels = [tokenizer.decode([number]) for number in ids if len(tokenizer.decode([number])) == len("User 1:")]
+    assert labels == ["User 2:", "User 1:"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert len(tokenizer) <= 300
+
+
 def test_template_marks_the_answer_and_its_end_and_nothing_else(tokenizer: Any) -> None:
     (one,) = encode(read([("here", example("Hello?", "I like tea."))]), tokenizer)
     covered = [token for token, on in zip(one.ids, one.mask, strict=True) if on]

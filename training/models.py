@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthesis.errors import UserError
+from synthesis.reading import USERS
 from synthesis.storage import write_json
 from training.command import told
 from training.examples import read
@@ -75,9 +76,15 @@ Few keys and values: reading them is most of a step of the server. Slow rotation
 which token it looks for."""
 
 
+LABELS = tuple(f"{user}:" for user in USERS)
+
+
 def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with digits apart, special tokens first, and the chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE with digits apart, special tokens first, speakers' labels whole, and the chat template.
+
+    A label is said at every turn: as one token it is short, and what a user says next stands right behind it.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -86,12 +93,13 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreT
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=vocabulary - len(LABELS),
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((_unlabelled(text) for text in texts), trainer)
+    tokenizer.add_tokens([AddedToken(label, normalized=False) for label in LABELS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BOS,
@@ -102,6 +110,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, context: int) -> PreT
         model_max_length=context,
         clean_up_tokenization_spaces=False,
     )
+
+
+def _unlabelled(text: str) -> str:
+    for label in LABELS:
+        text = text.replace(label, "")
+    return text
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> LlamaForCausalLM:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from synthesis.reading import USERS
 from training.embedded.persona_chat import Kept, Pair, lines
 from training.embedded.statements import ABSENT, overlap, told_alone
 
@@ -20,7 +21,7 @@ def owners(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:
     """A conversation and what both of its users are like, mingled: who tells what. None where too little is told."""
     profiles, turns = part[0], part[1][: rng.choice((4, 6, 8, LONGEST))]
     marked = [
-        (trait, f"User {user + 1}")
+        (trait, f"{USERS[user]}:")
         for user, traits in enumerate(profiles)
         for trait in traits
         if told_alone(trait, turns[user::2], turns[1 - user :: 2])
