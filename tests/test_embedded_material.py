@@ -34,7 +34,7 @@ from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, third, told_of
 from training.embedded.row import LONGEST, Row, held_out
 from training.embedded.spc import shipped
-from training.embedded.statements import longest_copy, overlap, parted, voiced, words
+from training.embedded.statements import kinds, longest_copy, overlap, parted, varied, voiced, words
 from training.embedded.talks import Talk, Told
 
 PLACES = "Riga Oslo Bern Porto Ghent Turin Lyon Graz Bath Cork Lund York".split()
@@ -342,14 +342,24 @@ def test_a_voiced_trait_is_told_and_not_recited() -> None:
     assert parted("I love sushi.", Random(0)) is None
 
 
+def test_a_varied_trait_has_other_words_of_the_same_kind_in_the_same_places() -> None:
+    words = kinds(["I keep wolves in cages.", "I love a good swimming pool."])
+    assert words == {"s": ["wolves", "cages"], "": ["pool"]}
+    seen = {varied("I sell hats on windy days.", words, Random(seed)) for seed in range(40)}
+    assert "I sell wolves on windy days." in seen
+    assert all(re.fullmatch(r"I sell (hats|wolves|cages) on windy (days|wolves|cages)\.", each) for each in seen)
+    assert varied("I ski.", words, Random(0)) == "I ski."
+
+
 def test_woven_traits_are_told_by_those_whose_profiles_have_them() -> None:
     answers = {f"What about the {number}?": [f"I keep {number} {name} in jars." for name in ("ants", "bees", "cats")]
                for number in "one two three four five six".split()}  # fmt: skip
     part = (["I sail."], ["I sing."]), tuple(f"My number is {number}." for number in range(16))
+    traits = [trait for some in answers.values() for trait in some]
+    sayable = persona_chat.Sayable(answers, traits, kinds([*traits, "I keep one wolf in cages."]))
     for seed in range(200):
-        profiles, turns = persona_chat.woven(part, answers, Random(seed))
+        profiles, turns = persona_chat.woven(part, sayable, Random(seed))
         assert 8 <= len(turns) <= 16
-        assert any(query in turn for query in answers for turn in turns)
         assert {*profiles[0], *profiles[1]} - {"I sail.", "I sing."}
         for user in (0, 1):
             for trait in set(profiles[user]) - {"I sail.", "I sing."}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, TOXICITY
@@ -33,6 +34,7 @@ from training.embedded.statements import (
     sentences,
     statement,
     told_alone,
+    varied,
     voiced,
 )
 from training.embedded.talks import Talk, introduced, profile, window
@@ -76,23 +78,54 @@ _REACTIONS = (
 _ON = ("Really? Tell me more.", "Oh, how so?", "Wait, go on.", "I want to hear more of that.", "How do you mean that?")
 
 
+_ANYTHING = (
+    *("Tell me something about yourself.", "What should I know about you?", "What else is there to know about you?"),
+    *("So what are you like?", "What do your friends say about you?", "Tell me one more thing about you."),
+    *("What is new with you?", "What makes you who you are?", "Can you tell me a bit about yourself?"),
+    *("What would surprise me about you?", "What do you want me to know?", "Is there anything I should know?"),
+)
 EXCHANGES = 5
 """At most so many are woven in."""
 
+KNOWN, VARIED = 0.6, 0.8
+"""Share of exchanges that open with a query that the trait answers, and of traits with words changed (choices)."""
 
-def woven(part: Kept, answers: Mapping[str, Sequence[str]], rng: Random) -> Kept:
+
+@dataclass(frozen=True, slots=True)
+class Sayable:
+    """What may be woven in: traits by the query that they answer, any traits, and words by kind."""
+
+    answers: Mapping[str, Sequence[str]]
+    traits: Sequence[str]
+    words: Mapping[str, Sequence[str]]
+
+    def exchanges(self, count: int, rng: Random) -> list[tuple[str, str, str]]:
+        """So many queries with two traits each; a model can take these from nowhere but the profile."""
+        known, other = rng.sample(list(self.answers), count), rng.sample(_ANYTHING, count)
+        found = []
+        for query, anything in zip(known, other, strict=True):
+            one, two = rng.sample(self.answers[query], 2) if rng.random() < KNOWN else rng.sample(self.traits, 2)
+            asked = query if one in self.answers[query] else anything
+            found.append((asked, self._changed(one, rng), self._changed(two, rng)))
+        return found
+
+    def _changed(self, trait: str, rng: Random) -> str:
+        return varied(trait, self.words, rng) if rng.random() < VARIED else trait
+
+
+def woven(part: Kept, sayable: Sayable, rng: Random) -> Kept:
     """The part with up to five exchanges put in: a user asks, the other answers with a trait of their profile.
 
     Talks seldom say what their profiles tell; these do, in words of the profile, which is what a small model can learn
-    to do. `answers`: traits by query. The new traits take the places of others; the length stays within bounds.
+    to do. The new traits take the places of others; the length stays within bounds.
     """
     budget = rng.choice((4, 6, 6, 8, 8, 10))
     turns = list(part[1][: 16 - budget])
     new: tuple[list[str], list[str]] = ([], [])
-    queries = rng.sample(list(answers), EXCHANGES)
+    exchanges = sayable.exchanges(EXCHANGES, rng)
     places = [at for at in range(1, len(turns)) if not turns[at - 1].endswith("?")] or [1]
-    for place, query in zip(sorted(rng.choices(places, k=EXCHANGES), reverse=True), queries, strict=True):
-        said, told = _exchange(query, rng.sample(answers[query], 2), budget, rng)
+    for place, exchange in zip(sorted(rng.choices(places, k=EXCHANGES), reverse=True), exchanges, strict=True):
+        said, told = _exchange(*exchange, budget, rng)
         budget -= len(said)
         for number, trait in enumerate(told, 1):
             new[(place + number) % 2].append(trait)
@@ -108,12 +141,11 @@ def woven(part: Kept, answers: Mapping[str, Sequence[str]], rng: Random) -> Kept
     return (profiles[0], profiles[1]), tuple(turns)
 
 
-def _exchange(query: str, traits: Sequence[str], budget: int, rng: Random) -> tuple[list[str], list[str]]:
+def _exchange(query: str, one: str, other: str, budget: int, rng: Random) -> tuple[list[str], list[str]]:
     """Two or four turns, the first of them the query, and the one or two traits that they tell.
 
     The user who is asked tells the first; the second is told by the user who asks, asked back.
     """
-    one, other = traits
     way = rng.random() if budget >= 4 else 0.0
     halves = parted(one, rng, whole_turns=True)
     if way > 0.8 and halves:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -18,6 +18,7 @@ from training.embedded import judging
 from training.embedded import persona_chat as calls
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.row import Row, asked, fitting, held_out, several
+from training.embedded.statements import kinds
 from training.embedded.talks import Talk, frequent
 
 PASSES = {"spc": 12, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
@@ -97,7 +98,7 @@ def rows(
     """Examples of all the recipe's calls. `scale`: share of the usual numbers; `dropped`: what filters refuse."""
     spare = list(dict.fromkeys(trait for _, _, trait in known))
     parts = _parts(material, spare, rng)
-    told = _told(known)
+    told = calls.Sayable(_told(known), spare, kinds(spare))
     with Runs() as runs:
         yield from fitting(list(_generated(parts, told, rng, runs, dropped)))
         dropped.update(runs.dropped)
@@ -115,8 +116,9 @@ def _told(known: Sequence[Answer]) -> dict[str, list[str]]:
     return {query: list(found) for query, found in traits.items() if len(found) > 1}
 
 
-def _woven(part: calls.Kept, told: Mapping[str, Sequence[str]], rng: Random) -> calls.Kept:
-    return calls.woven(part, told, rng) if rng.random() < WOVEN and len(told) >= calls.EXCHANGES else part
+def _woven(part: calls.Kept, sayable: calls.Sayable, rng: Random) -> calls.Kept:
+    enough = len(sayable.answers) >= calls.EXCHANGES and len(sayable.traits) > 1
+    return calls.woven(part, sayable, rng) if enough and rng.random() < WOVEN else part
 
 
 def _parts(material: Sequence[Talk], spare: Sequence[str], rng: Random) -> list[Part]:
@@ -128,7 +130,7 @@ def _parts(material: Sequence[Talk], spare: Sequence[str], rng: Random) -> list[
 
 def _generated(
     parts: Sequence[Part],
-    told: Mapping[str, Sequence[str]],
+    told: calls.Sayable,
     rng: Random,
     runs: Runs,
     dropped: Counter[str],
@@ -167,7 +169,7 @@ async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str:
 
 
 def _criticised(
-    parts: Sequence[Part], told: Mapping[str, Sequence[str]], spare: Sequence[str], rng: Random, scale: float
+    parts: Sequence[Part], told: calls.Sayable, spare: Sequence[str], rng: Random, scale: float
 ) -> Iterator[Row]:
     """Examples of the critics' calls, and drills for verdicts."""
     learned = [part for talk, part in parts if not held_out(talk.id)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from random import Random
 
 _ASCII = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "´": "'", "`": "'"}
@@ -262,6 +262,42 @@ TOLD, ABSENT = 0.6, 0.2
 def told_alone(trait: str, said: Sequence[str], others: Sequence[str]) -> bool:
     """Whether a trait shows in what one user said, and not in what the other did."""
     return overlap(trait, said) >= TOLD and overlap(trait, others) <= ABSENT
+
+
+def kinds(traits: Iterable[str]) -> dict[str, list[str]]:
+    """The words that traits end in or turn on, by their endings: what may stand for what (see `varied`)."""
+    found: dict[str, dict[str, None]] = {}
+    for trait in traits:
+        for at in _places(trait.rstrip(".").split()):
+            word = trait.rstrip(".").split()[at]
+            found.setdefault(_ending(word), {})[word] = None
+    return {ending: list(some) for ending, some in found.items()}
+
+
+def varied(trait: str, words: Mapping[str, Sequence[str]], rng: Random) -> str:
+    """The trait with one or two of its words changed for others of their kind: nothing that anybody knows by heart."""
+    whole = trait.rstrip(".").split()
+    places = _places(whole)
+    for at in rng.sample(places, min(len(places), rng.choice((1, 1, 2)))):
+        whole[at] = rng.choice(words[_ending(whole[at])])
+    return f"{' '.join(whole)}."
+
+
+def _places(whole: Sequence[str]) -> list[int]:
+    """Where words stand in small letters at the end of what they belong to: most of them are nouns."""
+    return [
+        at
+        for at, word in enumerate(whole)
+        if at > 1
+        and re.fullmatch(r"[a-z]{3,}", word)
+        and content(word)
+        and (at == len(whole) - 1 or whole[at + 1].lower() in _JOINTS)
+        and whole[at - 1].lower() not in ("to", "not", "never", "so", "very", "when", "i")
+    ]
+
+
+def _ending(word: str) -> str:
+    return next((ending for ending in ("ing", "ed", "ly", "s") if word.endswith(ending)), "")
 
 
 def longest_copy(trait: str, turns: Sequence[str]) -> int:
