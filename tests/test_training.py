@@ -487,16 +487,6 @@ def test_toxic_examples_name_the_insult_and_its_speaker() -> None:
         assert answer.startswith("Yes." if insulted else "No.")
 
 
-def test_the_better_conversation_is_the_untouched_one() -> None:
-    turns = [f"Turn number {at} is like no other." for at in range(10)]
-    for seed in range(20):
-        prompt, answer = tasks.better(turns, [f"Foreign {at}." for at in range(10)], Random(seed))
-        first, second = (half.strip() for half in prompt.partition("\n\nWhich")[0].split("Conversation 2:\n"))
-        good = first.removeprefix("Conversation 1:\n") if answer == "1" else second
-        starts = range(0, len(turns) - 3, 2)
-        assert good in [tasks.lines(turns[at : at + size]) for at in starts for size in (4, 6, 8, 10)]
-
-
 def test_opposites_are_neither_entailed_nor_compatible() -> None:
     pairs = [tasks.entailment("I love old maps.", "I own a red bicycle.", Random(seed)) for seed in range(40)]
     for prompt, answer in filter(None, pairs):

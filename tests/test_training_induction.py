@@ -55,6 +55,21 @@ def test_tokens_that_come_again_are_foretold(length: int, dtype: Any, heads: int
     assert (guessed == rows[:, length + 1 :]).float().mean() > 0.9
 
 
+def test_of_places_that_match_that_of_the_same_speaker_is_preferred() -> None:
+    """Two speakers say three lines each, all of which open alike; then one of them opens a line."""
+    made, right = model(3, heads=4, kv_heads=2), []
+    for seed in range(30):
+        words = (torch.randperm(VOCABULARY - 1, generator=torch.Generator().manual_seed(seed)) + 1).tolist()
+        labels, opening = words[:2], words[2]
+        lines = [words[10 + 4 * at : 14 + 4 * at] for at in range(6)]
+        said = [token for at, line in enumerate(lines) for token in (labels[at % 2], opening, *line)]
+        with torch.no_grad():
+            foretold = made(torch.tensor([[*said, labels[seed % 2], opening]])).logits[0, -1].softmax(-1)
+        own, other = (foretold[[line[0] for line in lines[side::2]]].sum() for side in (seed % 2, 1 - seed % 2))
+        right.append((own / (own + other)).item())
+    assert sum(right) / len(right) > 0.7
+
+
 def test_new_tokens_are_not() -> None:
     rows = periods(300, 300)
     with torch.no_grad():
@@ -81,11 +96,11 @@ def test_every_weight_learns() -> None:
     assert all(weight.grad.abs().sum() > 0 for weight in made.parameters())
 
 
-@pytest.mark.parametrize(("layers", "tied"), [(1, False), (2, True)])
-def test_models_that_cannot_hold_it_are_left_as_they_are(layers: int, tied: bool) -> None:
+@pytest.mark.parametrize(("layers", "tied", "kv_heads"), [(1, False, 3), (2, True, 3), (2, False, 1)])
+def test_models_that_cannot_hold_it_are_left_as_they_are(layers: int, tied: bool, kv_heads: int) -> None:
     from transformers import LlamaForCausalLM
 
-    made = model(layers, tied=tied)
+    made = model(layers, tied=tied, kv_heads=kv_heads)
     torch.manual_seed(0)
     plain = LlamaForCausalLM(made.config)
     assert all(a.equal(b) for a, b in zip(made.parameters(), plain.parameters(), strict=True))
