@@ -4,8 +4,9 @@ Profiles and documents are of use only to a model that takes up what it has befo
 is an induction head (Olsson et al., 2022): a head of one layer tells every token which token it follows, and heads of
 the next look for the place where the present token was followed by another, and foretell that one. It comes of itself
 in the course of some billions of tokens, and a small model on a few cores sees millions. So a new model starts with
-it, as attention has been started near to what training makes of it before (Trockman and Kolter, 2023). No weight is
-held: training makes of the circuit what serves it.
+it, as attention has been started near to what training makes of it before (Trockman and Kolter, 2023). Where several
+places match, that one is preferred before which the same token stands: what a speaker says of herself is looked for
+behind her own label. No weight is held: training makes of the circuit what serves it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SLOW = 0.004
 """Radians a token: what turns less carries which token it is, up to some hundred tokens away (choice)."""
 
 PREFER, ALSO = 3, 2.0
+"""One value in so many of a matching head compares the tokens before; and how strongly (choices, tried as below)."""
+
 CONSTANT, BEFORE, MATCH, FOLLOWED, FORETOLD, LOUD = 4.0, 1.5, 2.0, 1.5, 6.0, 0.03
 """Strengths (choices, tried on words that come again: 96 % of them are foretold): a value that all embeddings share,
 how sharply a head looks at the token before and at tokens that match, what each of the heads writes, and the output
