@@ -130,6 +130,8 @@ def _how(facts: Facts) -> str:
         f"{model['identification'].get('profile_speakers', 0)} speakers of the model's, "
         f"{chat['human']['identification'].get('profile_speakers', 0)} of people's. Distinct-2 and self-BLEU are "
         f"taken over pairs of both cut to the same words ({number(model['words'])} in all). Verdicts on: {sizes}. "
+        "By likelihood: no verdict is asked; the talk should be likelier, as the generator's own reply, than with the "
+        "profiles exchanged or its turns shuffled. "
         f"Formats: {n['runs']} seeds of each form of a recipe, with its grammars and without any."
     )
 
