@@ -251,6 +251,15 @@ async def test_what_does_not_fit_is_context_overflow(
         (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000.0, 3600.0),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0, 0.0),
     ],
+    ids=[
+        "seconds",
+        "a word",
+        "nothing",
+        "endless",
+        "no year",
+        "in an hour",
+        "long ago",
+    ],  # the time is not the same twice
 )
 async def test_retry_after_is_read(
     session: aiohttp.ClientSession, given: str, least: float | None, most: float | None
