@@ -360,10 +360,10 @@ def test_woven_traits_are_told_by_those_whose_profiles_have_them() -> None:
     for seed in range(200):
         profiles, turns = persona_chat.woven(part, sayable, Random(seed))
         assert 8 <= len(turns) <= 16
-        assert {*profiles[0], *profiles[1]} - {"I sail.", "I sing."}
+        assert not {*profiles[0], *profiles[1]} & {"I sail.", "I sing."}, "nobody says so"
         for user in (0, 1):
-            for trait in set(profiles[user]) - {"I sail.", "I sing."}:
-                assert overlap(trait, turns[user::2]) == 1
+            told = [trait for trait in profiles[user] if overlap(trait, turns[user::2]) == 1]
+            assert len(told) >= len(profiles[user]) - 3, "what nobody tells fills up to three"
             own = [turn for turn in turns[user::2] if "number" in turn]
             assert [part[1].index("My" + turn.rpartition("My")[2]) % 2 for turn in own] == [user] * len(own)
 

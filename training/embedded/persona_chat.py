@@ -135,8 +135,12 @@ def woven(part: Kept, sayable: Sayable, rng: Random) -> Kept:
         if budget < 2:
             break
     profiles = []
-    for traits, given in zip(new, part[0], strict=True):
-        some = list(dict.fromkeys([*traits, *given]))[: max(3, min(5, len(traits) + 1))]
+    for user, (traits, given) in enumerate(zip(new, part[0], strict=True)):
+        shown = [
+            trait for trait in given if overlap(trait, turns[user::2])
+        ]  # others were told in turns that are cut off
+        some = list(dict.fromkeys([*traits, *shown, *rng.sample(sayable.traits, 3)]))
+        some = some[: max(3, min(5, len(traits) + 1))]
         profiles.append(rng.sample(some, len(some)))
     return (profiles[0], profiles[1]), tuple(turns)
 

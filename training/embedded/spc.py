@@ -117,7 +117,7 @@ def _told(known: Sequence[Answer]) -> dict[str, list[str]]:
 
 
 def _woven(part: calls.Kept, sayable: calls.Sayable, rng: Random) -> calls.Kept:
-    enough = len(sayable.answers) >= calls.EXCHANGES and len(sayable.traits) > 1
+    enough = len(sayable.answers) >= calls.EXCHANGES and len(sayable.traits) >= 3
     return calls.woven(part, sayable, rng) if enough and rng.random() < WOVEN else part
 
 
