@@ -424,7 +424,7 @@ async def test_one_failed_check_does_not_cut_a_long_reply_off() -> None:
 async def test_one_that_answers_meanwhile_does_not_hang() -> None:
     shop = Shop("only", 60.0)
     shop.well = False
-    async with pool_of(shop, silence=0.02, first=0.03) as pool:
+    async with pool_of(shop, silence=0.2, first=0.03) as pool:
         hanging = asyncio.create_task(pool(number(1)))
         while not shop.checks:
             await asyncio.sleep(0.001)
