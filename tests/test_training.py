@@ -198,7 +198,7 @@ def test_attention_by_products_is_that_of_torch_and_is_not_saved(tokenizer: Any,
     from transformers import AutoConfig
 
     torch.manual_seed(0)
-    model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 2, 48, 128), 0)
+    model = new_model(tokenizer, Shape(len(tokenizer), 32, 2, 4, 48, 128, kv_heads=2), 0)
     ids = torch.randint(7, 290, (2, 24))
     packed = {"input_ids": ids, "position_ids": torch.cat([torch.arange(9), torch.arange(15)]).repeat(2, 1)}
 

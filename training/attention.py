@@ -12,9 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import sdpa_mask
+from transformers.masking_utils import eager_mask
 
 NAME = "products"
+
+TYPE = torch.bfloat16
+"""Of the masks: that of the scores where the model computes in it."""
 
 
 def attend(
@@ -27,19 +30,26 @@ def attend(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Of (rows, heads, length, size) each; the mask, (rows, 1, length, length), is true where a token is seen.
+    """Of (rows, heads, length, size) each; the mask, (rows, 1, length, length), is added to the scores.
 
     Without a mask every token sees those before it. Returns (rows, length, heads, size), and no weights.
     """
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = (one.repeat_interleave(groups, dim=1) for one in (key, value))
-    length = query.shape[2]
-    seen = torch.ones(length, length, dtype=torch.bool).tril() if attention_mask is None else attention_mask
-    scores = torch.matmul(query * scaling, key.transpose(-1, -2))
-    weights = torch.softmax(scores.masked_fill(~seen, torch.finfo(scores.dtype).min), dim=-1)
+    rows, heads, length, size = query.shape
+    if attention_mask is None:
+        attention_mask = torch.full((length, length), torch.finfo(TYPE).min, dtype=TYPE).triu(1)
+    # the queries that share a key lie below each other; adding, unlike filling, costs nothing on the way back
+    shared = (query * scaling).reshape(rows, key.shape[1], -1, size)
+    scores = torch.matmul(shared, key.transpose(-1, -2)).view(rows, heads, length, length)
+    weights = torch.softmax(scores.add_(attention_mask), dim=-1)
     weights = torch.nn.functional.dropout(weights, dropout, module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+    told = torch.matmul(weights.view(*shared.shape[:3], length), value).view(query.shape)
+    return told.transpose(1, 2).contiguous(), None
+
+
+def mask(*given: Any, **more: Any) -> Tensor:
+    """What is added to the scores: 0 where a token is seen, else about as little as there is."""
+    added: Tensor = eager_mask(*given, **{**more, "dtype": TYPE})
+    return added
 
 
 def fits(model: PreTrainedModel) -> bool:
@@ -50,5 +60,5 @@ def fits(model: PreTrainedModel) -> bool:
 def use(model: PreTrainedModel) -> None:
     """The model attends so from now on; a saved one knows nothing of it."""
     AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionMaskInterface.register(NAME, mask)
     model.set_attn_implementation(NAME)
