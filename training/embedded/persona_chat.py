@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from random import Random
 
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, TOXICITY
-from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, owned
+from synthesis.dialogue import Dialogue, Persona, Turn
+from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, filled, slots
 from synthesis.personas import (
     CONTRADICTION,
     ENTAILMENT,
@@ -136,9 +137,8 @@ def woven(part: Kept, sayable: Sayable, rng: Random) -> Kept:
             break
     profiles = []
     for user, (traits, given) in enumerate(zip(new, part[0], strict=True)):
-        shown = [
-            trait for trait in given if overlap(trait, turns[user::2])
-        ]  # others were told in turns that are cut off
+        # others were told in turns that are cut off
+        shown = [trait for trait in given if overlap(trait, turns[user::2])]
         some = list(dict.fromkeys([*traits, *shown, *rng.sample(sayable.traits, 3)]))
         some = some[: max(3, min(5, len(traits) + 1))]
         profiles.append(rng.sample(some, len(some)))
@@ -167,30 +167,29 @@ def _answer(trait: str, rng: Random) -> str:
     return before + (said if said.startswith(("I ", "I'")) or before[-2:-1] in ".?" else said[0].lower() + said[1:])
 
 
+def dialogue(part: Kept, names: Sequence[str | None] = (None, None)) -> Dialogue:
+    """The part as the recipe has conversations."""
+    profiles, turns = part
+    said = tuple(Turn(USERS[at % 2], text) for at, text in enumerate(turns))
+    users = zip(profiles, names, strict=True)
+    return Dialogue("-", said, tuple(Persona(str(at), tuple(traits), name) for at, (traits, name) in enumerate(users)))
+
+
 def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], settings: Sequence[str], rng: Random) -> Pair:
     """The generator's call in the improved form; `examples` become exemplars in front of it."""
-    (first, second), turns = part
+    profiles, turns = part
     called = rng.sample(list(names), 2 + 2 * len(examples))
-    shown = [
-        EXEMPLAR.substitute(
-            name_1=called[2 + 2 * at],
-            name_2=called[3 + 2 * at],
-            traits_1=owned(profiles[0], USERS[0]),
-            traits_2=owned(profiles[1], USERS[1]),
-            conversation=lines(introduced(said, called[2 + 2 * at : 4 + 2 * at], rng)),
-        )
-        for at, (profiles, said) in enumerate(examples)
-    ]
+    shown = []
+    for at, (theirs, said) in enumerate(examples, 1):
+        pair = called[2 * at : 2 * at + 2]
+        shown.append(filled(EXEMPLAR, dialogue((theirs, introduced(said, pair, rng)), pair), labelled=True))
     turns = introduced(turns, called[:2], rng)
     low, high = rng.choice([bounds for bounds in BOUNDS if bounds[0] <= len(turns) <= bounds[1]])
     prompt = GENERATE.substitute(
+        slots(dialogue((profiles, turns), called[:2]), labelled=True),
         exemplars="".join(shown),
         low=low,
         high=high,
-        name_1=called[0],
-        name_2=called[1],
-        traits_1=owned(first, USERS[0]),
-        traits_2=owned(second, USERS[1]),
         setting=rng.choice(settings),
     )
     return prompt, lines(turns)
@@ -198,13 +197,8 @@ def generate(part: Kept, examples: Sequence[Kept], names: Sequence[str], setting
 
 def generate_paper(part: Kept, examples: Sequence[Kept]) -> Pair:
     """The generator's call as published."""
-    shown = [
-        EXEMPLAR_PAPER.substitute(traits_1=bullets(one), traits_2=bullets(two), conversation=lines(said))
-        for (one, two), said in examples
-    ]
-    (first, second), turns = part
-    prompt = GENERATE_PAPER.substitute(exemplars="".join(shown), traits_1=bullets(first), traits_2=bullets(second))
-    return prompt, lines(turns)
+    shown = "".join(filled(EXEMPLAR_PAPER, dialogue(each), labelled=False) for each in examples)
+    return GENERATE_PAPER.substitute(slots(dialogue(part), labelled=False), exemplars=shown), lines(part[1])
 
 
 def faithfulness(part: Kept, spare: Sequence[str], rng: Random) -> Pair | None:

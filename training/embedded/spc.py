@@ -10,9 +10,7 @@ from pathlib import Path
 from random import Random
 
 from synthesis import recipes
-from synthesis.dialogue import Dialogue, Persona, Turn
 from synthesis.filter import Filter, first_reason
-from synthesis.reading import USERS
 from synthesis.recipes.spc import Spc
 from training.embedded import judging
 from training.embedded import persona_chat as calls
@@ -98,11 +96,11 @@ def rows(
     """Examples of all the recipe's calls. `scale`: share of the usual numbers; `dropped`: what filters refuse."""
     spare = list(dict.fromkeys(trait for _, _, trait in known))
     parts = _parts(material, spare, rng)
-    told = calls.Sayable(_told(known), spare, kinds(spare))
+    sayable = calls.Sayable(_told(known), spare, kinds(spare))
     with Runs() as runs:
-        yield from fitting(list(_generated(parts, told, rng, runs, dropped)))
+        yield from fitting(list(_generated(parts, sayable, rng, runs, dropped)))
         dropped.update(runs.dropped)
-    yield from _criticised(parts, told, spare, rng, scale)
+    yield from _criticised(parts, sayable, rng, scale)
     yield from _sentences(known, rng, scale)
     yield from _queries(known, rng, scale)
 
@@ -130,7 +128,7 @@ def _parts(material: Sequence[Talk], spare: Sequence[str], rng: Random) -> list[
 
 def _generated(
     parts: Sequence[Part],
-    told: calls.Sayable,
+    sayable: calls.Sayable,
     rng: Random,
     runs: Runs,
     dropped: Counter[str],
@@ -145,7 +143,7 @@ def _generated(
     todo += [("seeds", name, part) for name, part in given for _ in range(PASSES["seeds"])]
     filters = Spc(**{**Spc.presets["laptop"], "coverage": 0}).filters(Knowing({}))
     for source, key, plain in todo:
-        part = _woven(plain, told, rng)
+        part = _woven(plain, sayable, rng)
         reason = runs.done(_reason(filters, part))
         if reason is None:
             continue  # `runs` counts it
@@ -161,29 +159,24 @@ def _generated(
 
 async def _reason(filters: Sequence[Filter], part: calls.Kept) -> str:
     """Why the recipe would not keep the conversation; "" where it would."""
-    profiles, turns = part
-    said = tuple(Turn(USERS[at % 2], text) for at, text in enumerate(turns))
-    made = Dialogue("-", said, tuple(Persona(str(at), tuple(traits)) for at, traits in enumerate(profiles)))
-    found = await first_reason(filters, made)
+    found = await first_reason(filters, calls.dialogue(part))
     return found[1] if found else ""
 
 
-def _criticised(
-    parts: Sequence[Part], told: calls.Sayable, spare: Sequence[str], rng: Random, scale: float
-) -> Iterator[Row]:
+def _criticised(parts: Sequence[Part], sayable: calls.Sayable, rng: Random, scale: float) -> Iterator[Row]:
     """Examples of the critics' calls, and drills for verdicts."""
     learned = [part for talk, part in parts if not held_out(talk.id)]
 
     def make(task: str) -> Row | None:
         talk, part = rng.choice(parts)
         other = rng.choice(learned)[1]
-        said = _woven(part, told, rng)
+        said = _woven(part, sayable, rng)
         makers: dict[str, Callable[[], calls.Pair | None]] = {
-            "spc.faithfulness": lambda: calls.faithfulness(said, spare, rng),
+            "spc.faithfulness": lambda: calls.faithfulness(said, sayable.traits, rng),
             "spc.faithfulness_paper": lambda: calls.faithfulness_paper(said, rng),
             "spc.toxicity": lambda: calls.toxicity(said[1], rng),
             "spc.comparison": lambda: calls.better(part[1], other, rng),
-            "drills.owners": lambda: judging.owners(said, spare, rng),
+            "drills.owners": lambda: judging.owners(said, sayable.traits, rng),
         }
         pair = makers[task]()
         return asked(task, talk.source, talk.id, *pair) if pair else None
@@ -217,10 +210,10 @@ def _sentences(known: Sequence[Answer], rng: Random, scale: float) -> Iterator[R
 def _queries(known: Sequence[Answer], rng: Random, scale: float) -> Iterator[Row]:
     """Examples of the calls about queries."""
     traits = _told(known)
-    full = sorted(query for query, found in traits.items() if len(set(found)) >= 3)
+    full = sorted(query for query, found in traits.items() if len(found) >= 3)
     for number in range(round(QUERIES["query"] * scale)):
         query = rng.choice(full)
-        pair = calls.query_induction(sorted(set(traits[query])), query, rng)
+        pair = calls.query_induction(sorted(traits[query]), query, rng)
         yield asked("spc.query", "seeds", f"{query}{number}", *pair)
     for number in range(round(QUERIES["new_query"] * scale)):
         yield asked("spc.new_query", "seeds", str(number), *calls.query_bootstrap(sorted(traits), rng))

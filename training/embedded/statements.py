@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Container, Iterable, Mapping, Sequence
 from random import Random
 
+from synthesis.filters.copying import Copying
+
 _ASCII = {"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "´": "'", "`": "'"}
 _LOWER_I = re.compile(r"\bi\b(?=['\s,.!?;:]|$)")
 _BARE = {
@@ -117,8 +119,8 @@ _JOINTS = _ENDS | frozenset(
 _ASIDES = (", you know,", ", actually,", ", I admit,", ", to be honest,", ", of course,", ", mostly,", ", well,")
 _STRONGER = ("really", "actually", "certainly", "honestly")
 _SUBJECT = re.compile(r"^(I'm|I am|I've|I was|I) (?!am\b|have\b|was\b|had\b|can\b|will\b)(.+)$")
-RUN = 6
-"""Words in a row from which a trait is recited, and not told: the recipe's own measure."""
+RUN = Copying().run
+"""Words in a row from which a trait is recited, and not told."""
 
 
 def parted(trait: str, rng: Random, whole_turns: bool = False) -> tuple[str, str] | None:
@@ -268,9 +270,9 @@ def kinds(traits: Iterable[str]) -> dict[str, list[str]]:
     """The words that traits end in or turn on, by their endings: what may stand for what (see `varied`)."""
     found: dict[str, dict[str, None]] = {}
     for trait in traits:
-        for at in _places(trait.rstrip(".").split()):
-            word = trait.rstrip(".").split()[at]
-            found.setdefault(_ending(word), {})[word] = None
+        whole = trait.rstrip(".").split()
+        for at in _places(whole):
+            found.setdefault(_ending(whole[at]), {})[whole[at]] = None
     return {ending: list(some) for ending, some in found.items()}
 
 

@@ -20,10 +20,20 @@ from typing import Any
 from synthesis.errors import UserError
 from training.embedded.hobbies import TOPICS
 from training.embedded.row import SAME, share
-from training.embedded.statements import clean, content, longest_copy, overlap, rephrased, sentences, shown, statement
+from training.embedded.statements import (
+    RUN,
+    clean,
+    content,
+    longest_copy,
+    overlap,
+    rephrased,
+    sentences,
+    shown,
+    statement,
+)
 
 LOW, HIGH = 8, 16  # turns of a kept conversation
-MAX_COPY = 5  # words of a trait in a row that its user may say
+MAX_COPY = RUN - 1  # words of a trait in a row that its user may say
 
 
 @dataclass(frozen=True, slots=True)
