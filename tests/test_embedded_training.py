@@ -167,7 +167,18 @@ def test_parts_follow_each_other_and_are_not_trained_twice(data: Path, start: Pa
     facts = json.loads((start / "calls" / "facts.json").read_text())
     assert facts["steps"] == 4
     assert not list((start / "text").glob("checkpoint-*"))
+    training.check()
     assert training.run()  # nothing is left to do
+    (data / "calls.eval.npz").write_bytes(b"of another corpus")
+    with pytest.raises(UserError, match="was trained on other data"):
+        training.check()
+
+
+def test_a_part_without_the_one_before_it_is_not_taken_for_a_training(data: Path, start: Path) -> None:
+    (start / "calls").mkdir()
+    (start / "calls" / "facts.json").write_text("{}")
+    with pytest.raises(UserError, match="has calls, but not text before it"):
+        Training(data, "large", start, FLAGS).check()
 
 
 def test_data_that_lack_a_file_are_named(tmp_path: Path, data: Path) -> None:

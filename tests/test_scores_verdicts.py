@@ -75,8 +75,11 @@ async def test_what_is_weighed_is_the_talk_itself_with_one_thing_changed() -> No
         shown = [Token(at, letter, price) for at, letter in enumerate(text)]
         return Reply("", "length", len(shown), 1, prefill=tuple(shown))
 
-    half = len(profiles.real[1]) / 2
-    assert (await verdicts.asked(engine, {"x": [profiles]}))["x"] == [(half, -half)]
+    turned = verdicts.Weighed("x", profiles.corrupted, profiles.real)
+    same = verdicts.Weighed("x", profiles.real, profiles.real)
+    found = (await verdicts.asked(engine, {"x": [profiles, turned, same]}))["x"]
+    assert found == [(1, 0), (0, 1), (0.5, 0.5)]
+    assert verdicts.auc([(1, 0), (0, 1), (0, 1)]) == pytest.approx(1 / 3)  # the share of the first kind
 
 
 def test_profiles_of_which_nothing_is_told_cannot_be_swapped_visibly() -> None:

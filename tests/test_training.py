@@ -338,6 +338,8 @@ def test_exported_model_is_small_and_plain(run_folder: Path) -> None:
         ("My sister has two cats.", "My sister does not have two cats."),
         ("I went to Oslo.", "I did not go to Oslo."),
         ("I can swim.", "I can not swim."),
+        ("I'm not really a fan of it.", "I am really a fan of it."),
+        ("I've never been to Paris.", "I have been to Paris."),
         ("I used to sing.", None),
     ],
 )

@@ -188,8 +188,9 @@ def main() -> None:
     given = parser.parse_args()
     shape = SIZES.get(given.size, Shape())
     shape = replace(shape, vocabulary=given.vocabulary or shape.vocabulary)
-    if shape.vocabulary < 256 + len(SPECIAL):
-        raise UserError(f"--vocabulary {shape.vocabulary} is too small: bytes and special tokens alone take 262")
+    least = 256 + len(SPECIAL) + len(LABELS)
+    if shape.vocabulary < least:
+        raise UserError(f"--vocabulary {shape.vocabulary} is too small: bytes and special tokens alone take {least}")
     if given.tokenizer:
         parameters = fresh(given.tokenizer, shape, given.seed, given.out)
     else:

@@ -1,9 +1,10 @@
 """Supervised fine-tuning: `python -m training.sft --config training/autoconv_teacher.yaml --output_dir DIR ...`.
 
 Examples are chat, prompt and completion, or plain text (see examples.py), of a file, a dataset folder or the Hub; the
-loss covers what the model is to say, never what it is given. trl's SFTTrainer does the training: the model of
-`model_name_or_path` is trained whole or, with `use_peft`, through LoRA. A killed run goes on from its last checkpoint
-with the same command. A CPU needs no flags; `accelerate launch -m training.sft` goes by its config.
+loss covers what the model is to say, and what it is given only with a `read_weight`. trl's SFTTrainer does the
+training: the model of `model_name_or_path` is trained whole or, with `use_peft`, through LoRA. A killed run goes on
+from its last checkpoint with the same command. A CPU needs no flags; `accelerate launch -m training.sft` goes by its
+config.
 """
 
 from __future__ import annotations

@@ -29,8 +29,10 @@ from training.embedded.talks import Talk, frequent, introduced, window
 DIALOGUES = 9000
 """Talks that become dialogues on a subject."""
 
-SUBJECTS = 2500
 VERDICTS = 1500
+USUAL = "Everyday Life"
+"""The topic of talks that have none."""
+
 LISTS = {"subtopics": 3000, "personas": 3500}
 
 _OTHERS: dict[str, Any] = {"grounding": "none", "resamples": 0, "few_shots": 0, "summary_few_shots": 0}
@@ -86,7 +88,8 @@ def rows(
             yield from runs.done(_written(scene, rng)) or ()
         yield from _lists(runs, outlines, casts, rng, scale)
         dropped.update(runs.dropped)
-    scenes = [scene for talk in material[: round(3 * VERDICTS * scale)] if (scene := _scene(talk, common, rng))]
+    some = rng.sample(material, min(len(material), round(3 * VERDICTS * scale)))
+    scenes = [scene for talk in some if (scene := _scene(talk, common, rng)) and scene.subtopic != USUAL]
     yield from _verdicts(scenes[: round(VERDICTS * scale)], rng)
     for source, key, said, summary in summaries:
         form = Form(rng.choice(("tags", "json")), held=True)
@@ -107,7 +110,7 @@ def _scene(talk: Talk, common: frozenset[str], rng: Random) -> Scene | None:
         if made is None:
             return None
         people.append(made)
-    topic = CALLED.get(talk.topic, "Everyday Life")
+    topic = CALLED.get(talk.topic, USUAL)
     about = subject(turns, common, topic)
     return Scene(talk, topic, about, (names[0], names[1]), (people[0], people[1]), turns)
 
@@ -187,11 +190,12 @@ def _summed_up(source: str, key: str, said: str, summary: str, form: Form) -> Ro
 
 
 def _verdicts(scenes: Sequence[Scene], rng: Random) -> Iterator[Row]:
-    """Whether a dialogue is about its subject, or about another one's."""
-    learned = [scene.subtopic for scene in scenes if not held_out(scene.talk.id)]
+    """Whether a dialogue is about its subject, or about that of one on another topic."""
+    learned = [scene for scene in scenes if not held_out(scene.talk.id)]
     for scene in scenes:
-        yes = rng.random() < 0.5
-        about = scene.subtopic if yes else rng.choice(learned)
+        others = [each.subtopic for each in learned if each.topic != scene.topic and each.subtopic != scene.subtopic]
+        yes = rng.random() < 0.5 or not others
+        about = scene.subtopic if yes else rng.choice(others)
         text = lines(scene.turns)
         if yes or about.casefold() not in text.casefold():
             prompt = ABOUT.substitute(conversation=text, subject=about)

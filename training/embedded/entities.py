@@ -27,7 +27,7 @@ KINDS = {"restaurant": "Restaurant", "hotel": "Hotel", "attraction": "Tourist At
 def of_pages(pages: Sequence[Page]) -> Iterator[Entity]:
     """What medical pages are about."""
     for page in pages:
-        document = " ".join(sentence for pair in page.pairs for sentence in pair.answer[:2][:1])
+        document = " ".join(sentence for pair in page.pairs for sentence in pair.answer[:1])
         words = document.split()
         if 15 <= len(words) <= 220 and len(page.focus.split()) <= 6:
             yield Entity(page.focus, "Illness", document, tuple((pair.kind, None) for pair in page.pairs if pair.kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from string import ascii_uppercase
 from typing import Any
@@ -117,7 +118,10 @@ async def _sown(entity: Entity, entities: Sequence[Entity], number: int, rng: Ra
         await sowing.attributes_of(engine, entity.type, rng)
     if number % 8 == 0:
         await sowing.types(engine, len(types), rng)
-    return engine.rows("solid", "entities", entity.name)
+    # types are asked of nobody, attributes of a type: such a prompt comes again with other entities
+    keys = {"solid.types": "types", "solid.attributes": entity.type}
+    rows = engine.rows("solid", "entities", entity.name)
+    return [replace(row, key=keys.get(row.task, row.key)) for row in rows]
 
 
 def made_up(name: str, rng: Random) -> str:
@@ -134,13 +138,13 @@ def _names(entities: Sequence[Entity], rng: Random, scale: float) -> Iterator[Ro
         if not held_out(entity.name) and entity.name[0].upper() in ascii_uppercase:
             cells.setdefault((entity.type, entity.name[0].upper()), []).append(entity.name)
     full = sorted(cell for cell, names in cells.items() if len(set(names)) >= 3)
-    for number in range(round(COUNTS["names"] * scale) if full else 0):
+    for _ in range(round(COUNTS["names"] * scale) if full else 0):
         kind, letter = cell = rng.choice(full)
         names = list(dict.fromkeys(cells[cell]))
         count = rng.choice((5, 10, 20, 30, 100))
         prompt = NAMES.substitute(type=kind, letter=letter, count=count)
         chosen = rng.sample(names, min(count, len(names), 40))
-        yield asked("solid.names", "entities", f"{kind}{letter}{number // 20}", prompt, "\n".join(chosen))
+        yield asked("solid.names", "entities", f"{kind} {letter}", prompt, "\n".join(chosen))
     types = sorted({entity.type for entity in entities})
     for _ in range(round(COUNTS["reality"] * scale)):
         entity, real = rng.choice(entities), rng.random() < 0.5

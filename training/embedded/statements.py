@@ -167,13 +167,12 @@ _PAST = {
     "enjoyed": "enjoy", "wanted": "want", "visited": "visit", "gave": "give", "came": "come", "drove": "drive",
 }  # fmt: skip
 _NEGATIONS = (
+    (r"\b(have|has|had|am|is|are|was|were) never\b", r"\1"),
     (r"^(I|My [\w ]+?) never (\w+)", r"\1 always \2"),
     (r"\bdo not\b |\bdon't\b ", ""),
     (r"\b(am|is|are|was|were|can|could|will|would|should|have|has) not\b", r"\1"),
     (r"\bcannot\b|\bcan't\b", "can"),
     (r"\b(is|are|was|were|have|has|would|could)n't\b", r"\1"),
-    (r"^I'm\b", "I am not"),
-    (r"^I've\b", "I have not"),
     (r"^I (am|was|can|could|will|would|should)\b", r"I \1 not"),
     (
         r"^I have (been|seen|had|lived|worked|always|known|played|done|made|read|tried|visited|loved)\b",
@@ -191,11 +190,12 @@ def negated(trait: str) -> str | None:
     """The sentence with its claim turned round, changing as little as possible; None where no rule fits."""
     if trait.startswith("I used to "):
         return None
+    whole = re.sub(r"^I've\b", "I have", re.sub(r"^I'm\b", "I am", trait))
     for pattern, into in _NEGATIONS:
-        result, changed = re.subn(pattern, into, trait, count=1)
+        result, changed = re.subn(pattern, into, whole, count=1)
         if changed:
             return result
-    match = re.match(r"^I (\w+)\b(.*)$", trait)
+    match = re.match(r"^I (\w+)\b(.*)$", whole)
     if match and match[1] in _PAST:
         return f"I did not {_PAST[match[1]]}{match[2]}"
     return None

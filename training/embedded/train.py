@@ -9,6 +9,7 @@ training goes on with the same command; `--max-minutes` spreads it over several.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shlex
 import signal
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthesis.errors import Failure, UserError
+from synthesis.storage import parse, read_text, write_json
 from training.command import told
 from training.models import SIZES, UNTRAINED
 
@@ -27,6 +29,9 @@ HERE = Path(__file__).parents[1]
 PARTS = ("text", "calls")
 PROCESSES = {"small": 2, "large": 1}
 TOKENIZER = "tokenizer"
+NOTE = "data.json"
+"""Stands beside the parts' models and says what they learned from."""
+
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30)}
 """A thread each, and glibc keeps the memory of a step for the next, which takes a seventh off its time."""
 
@@ -45,11 +50,19 @@ class Training:
     minutes: float = 0.0
 
     def check(self) -> None:
-        """Raises UserError where the data lack a file."""
-        wanted = [f"{part}.{half}.npz" for part in PARTS for half in ("train", "eval")]
-        missing = [name for name in (f"{TOKENIZER}/tokenizer.json", "facts.json", *wanted) if not self._has(name)]
+        """Raises UserError where the data lack a file, or what was trained so far is not theirs."""
+        halves = [f"{part}.{half}.npz" for part in PARTS for half in ("train", "eval")]
+        learned = (f"{TOKENIZER}/tokenizer.json", *halves)
+        missing = [name for name in (*learned, "facts.json") if not self._has(name)]
         if missing:
             raise UserError(f"--data {self.data} lacks {', '.join(missing)}; make embedded CORPUS=... makes them")
+        now, note = {name: _digest(self.data / name) for name in learned}, self.out / NOTE
+        if note.is_file() and parse(read_text(note, "note"), str(note)) != now:
+            raise UserError(f"--out {self.out} was trained on other data than {self.data}: remove it to train anew")
+        first, last = (self.out / part for part in PARTS)
+        if _finished(last) and not _finished(first):
+            raise UserError(f"--out {self.out} has {last.name}, but not {first.name} before it: remove both")
+        write_json(note, now)
 
     def _has(self, name: str) -> bool:
         return (self.data / name).is_file()
@@ -89,6 +102,11 @@ class Training:
             return ("training.sft", *given, *self.more)
         torchrun = ("torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m")
         return (*torchrun, "training.sft", *given, "--ddp_backend", "gloo", *self.more)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _finished(folder: Path) -> bool:

@@ -30,8 +30,8 @@ def _text(facts: Facts, samples: Mapping[str, Sequence[Mapping[str, Any]]], firs
     yield f"# {about['model']} on held-out dialogues\n"
     yield (
         "Made by `python -m training.scores`; every number and every dialogue below is the command's own. The "
-        f"dialogues are those 2 % of `{about['corpus']}`, by a hash of their ids, that no training reads. Seed "
-        f"{about['seed']}; {number(about['minutes'])} minutes{_server(about)}.\n"
+        f"dialogues are those of `{about['corpus']}`, by a hash of their ids or profiles, that no training reads. "
+        f"Seed {about['seed']}; {number(about['minutes'])} minutes{_server(about)}.\n"
     )
     if about["quick"]:
         yield "This was a quick run, to see that everything works: its samples are too small to compare models.\n"

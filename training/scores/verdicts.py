@@ -9,8 +9,8 @@ corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be hi
 liking for one place moves both scores and leaves the AUC alone.
 
 Two corruptions are also judged by likelihood, which asks for no verdict and tells what the generator itself makes of
-profiles and of order: how much likelier is the talk, as the reply to its call, under its own profiles than under
-exchanged ones; and how much likelier are its turns than the same ones shuffled.
+profiles and of order: is the talk, as the reply to its call, likelier under its own profiles than under exchanged
+ones; and are its turns likelier than the same ones shuffled. What stands as AUC there is the share of such dialogues.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Weighed:
 
 
 Scores = tuple[float, float]
-"""Of the prompt whose score should be high, and of the other one; 0 to 1, or a difference in nats."""
+"""Of the prompt whose score should be high, and of the other one; 0 to 1."""
 
 
 def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question | Weighed]]:
@@ -206,21 +206,21 @@ async def asked(engine: Engine, given: Mapping[str, Sequence[Question | Weighed]
 async def _scores(engine: Engine, question: Question | Weighed) -> Scores | None:
     try:
         if isinstance(question, Weighed):
-            more = await _more(engine, question)
-            return more, -more
+            share = await _share(engine, question)
+            return share, 1 - share
         high, low = await together(_score(engine, question, prompt) for prompt in (question.high, question.low))
     except (ReadingError, ContextOverflow):
         return None
     return high, low
 
 
-async def _more(engine: Engine, question: Weighed) -> float:
-    """How much likelier the real reply is, in nats. The corrupted one put first has the same with a minus."""
+async def _share(engine: Engine, question: Weighed) -> float:
+    """1 where the real reply is the likelier one, 0 where it is not, else a half: so their AUC is the mean of it."""
     real, corrupted = await together(
         likelihood.replied(engine, (("user", prompt),), said, "verdict", question.id)
         for prompt, said in (question.real, question.corrupted)
     )
-    return real.logprob - corrupted.logprob
+    return (1 + (real.logprob > corrupted.logprob) - (real.logprob < corrupted.logprob)) / 2
 
 
 async def _score(engine: Engine, question: Question, prompt: str) -> float:
