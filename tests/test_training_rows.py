@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from synthesis.errors import UserError
 from tests.tiny_model import make_tiny_model
-from training.data import Encoded, fitting
+from training.data import Encoded, fitting, shared
 from training.examples import Columns, Example, encode, fingerprint, marked_template, read
 from training.packing import batches, keeps_apart
 from training.rows import digest, drawn, rows
@@ -234,6 +235,21 @@ def test_examples_that_are_too_long_are_counted_and_never_all() -> None:
     assert fitting([encoded(5)], 8) == ([encoded(5)], "")
     with pytest.raises(UserError, match=r"none of 2 examples fits into 8 tokens, the shortest has 9"):
         fitting([encoded(9), encoded(12)], 8)
+
+
+def test_a_task_gives_its_share_of_examples_always_the_same_ones() -> None:
+    made = [Encoded(task, (at,), (True,)) for at in range(1000) for task in ("few", "none", "all")]
+    kept = shared(made, {"few": 0.3, "none": 0}, 1)
+    counts = Counter(example.task for example in kept)
+    assert counts["all"] == 1000
+    assert counts["none"] == 0
+    assert 250 < counts["few"] < 350
+    assert kept == shared(made, {"few": 0.3, "none": 0}, 1) != shared(made, {"few": 0.3, "none": 0}, 2)
+    assert shared(made, {}, 1) == made
+    with pytest.raises(UserError, match="--shares names other, of which there is no example"):
+        shared(made, {"other": 0.5}, 1)
+    with pytest.raises(UserError, match="a share is between 0 and 1"):
+        shared(made, {"few": 1.5}, 1)
 
 
 def test_weights_of_examples_have_a_mean_of_one_over_covered_tokens() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 from synthesis.errors import UserError
@@ -59,6 +60,21 @@ def fitting(examples: Sequence[Encoded], longest: int) -> tuple[list[Encoded], s
         )
     left_out = f"{len(sizes)} of {len(examples)} examples are longer than {longest} tokens and left out; "
     return kept, f"{left_out}the longest has {max(sizes)}" if sizes else ""
+
+
+def shared(examples: Sequence[Encoded], shares: Mapping[str, float], seed: int) -> list[Encoded]:
+    """Of each task about its share of the examples, drawn by the seed; all of those that are not named.
+
+    Raises UserError for a task that no example has, and for a share that is none.
+    """
+    unknown = sorted(shares.keys() - {example.task for example in examples})
+    if unknown:
+        raise UserError(f"--shares names {', '.join(unknown)}, of which there is no example")
+    wrong = {task: share for task, share in shares.items() if not 0 <= share <= 1}
+    if wrong:
+        raise UserError(f"--shares: {wrong}: a share is between 0 and 1")
+    rng = Random(seed)
+    return [example for example in examples if rng.random() < shares.get(example.task, 1.0)]
 
 
 def mask_report(examples: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase) -> MaskReport:

@@ -27,7 +27,7 @@ from synthesis.storage import read_text, write_json
 from training import attention, tokens
 from training.clock import Clock, Session
 from training.command import told
-from training.data import Encoded, fitting, mask_report
+from training.data import Encoded, fitting, mask_report, shared
 from training.examples import Columns, encode, fingerprint, read
 from training.facts import context, sft_facts
 from training.guards import goes_on
@@ -81,6 +81,10 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
         default=False, metadata={"help": "Look for weights that a batch did not use; a causal model has none."}
     )
     matrix_rate: float = field(default=0.0, metadata={"help": "Muon's rate for hidden matrices; 0: AdamW for all."})
+    shares: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "Share of a task's examples to learn from, drawn by the seed; 1 for tasks not named."},
+    )
     weights: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "Weight of a covered token by task; 1 for tasks not named."}
     )
@@ -221,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # Data: read, tokenised, checked, packed
     data = read_data(args, args.train_data, args.train_split, model, tokenizer, args.max_train_samples)
-    train = data.examples
+    train = shared(data.examples, args.shares, args.seed)
     report = mask_report(train, tokenizer)
     held_out = read_data(args, args.eval_data, args.eval_split, model, tokenizer).examples if args.eval_data else []
     watched = held_out[: args.eval_examples or None]
