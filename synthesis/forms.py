@@ -19,6 +19,9 @@ from synthesis.engine import Grammar
 from synthesis.errors import ReadingError
 from synthesis.words import words
 
+TURN, ENTRY, TEXT, REASONING = 240, 240, 240, 1200
+"""Characters that a grammar allows: without a bound a small model may never close a quote."""
+
 
 class Written(NamedTuple):
     """A conversation as it was read, and the reasoning that came before it."""
@@ -53,8 +56,7 @@ class Form:
 
     def list_grammar(self, key: str, count: int) -> Grammar | None:
         """Holds a reply to a list of `count` texts."""
-        text = {"type": "string", "minLength": 1, "maxLength": 240}
-        properties = {key: {"type": "array", "items": text, "minItems": count, "maxItems": count}}
+        properties = {key: {"type": "array", "items": _text(ENTRY), "minItems": count, "maxItems": count}}
         return self._grammar(properties, rf'\["[^"\n]+"(, "[^"\n]+"){{{count - 1}}}\]')
 
     def read_list(self, key: str, text: str) -> list[str]:
@@ -87,13 +89,13 @@ class Form:
         """Holds a reply to a conversation of the two; in tags, the first opens and they take turns."""
         turn = {
             "type": "object",
-            "properties": {"speaker": {"enum": list(speakers)}, "text": {"type": "string", "minLength": 1}},
+            "properties": {"speaker": {"enum": list(speakers)}, "text": _text(TURN)},
             "required": ["speaker", "text"],
             "additionalProperties": False,
         }
         turns = {"type": "array", "items": turn, "minItems": low, "maxItems": high}
-        properties = {"reasoning": {"type": "string"}} if reasoned else {}
-        line = r": [^\s<][^<\n]{1,240}\n"
+        properties = {"reasoning": _text(REASONING)} if reasoned else {}
+        line = rf": [^\s<][^<\n]{{1,{TURN}}}\n"
         pair = "".join(re.escape(name) + line for name in speakers)
         pattern = rf"<dialogue>\n({pair}){{{(low + 1) // 2},{high // 2}}}</dialogue>"
         thought = r"<cot>\n[^<]+</cot>\n" if reasoned else ""
@@ -124,7 +126,7 @@ class Form:
 
     def text_grammar(self, key: str) -> Grammar | None:
         """Holds a reply to one text; in tags, to one line that ends in a full stop."""
-        return self._grammar({key: {"type": "string", "minLength": 1}}, r"[^\s<][^<\n]{10,160}[.]")
+        return self._grammar({key: _text(TEXT)}, r"[^\s<][^<\n]{10,160}[.]")
 
     def read_text(self, key: str, text: str) -> str:
         """The text, on one line. Raises ReadingError when there is none."""
@@ -132,6 +134,10 @@ class Form:
         if not isinstance(value, str) or not words(value):
             raise ReadingError(f"expected a {key}, got {text[:80]!r}", text)
         return re.sub(rf"^\W*{key}\s*[:：]\s*", "", " ".join(value.split()), flags=re.IGNORECASE)
+
+
+def _text(longest: int) -> dict[str, Any]:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
 
 
 def _member(value: Any, key: str, text: str) -> Any:

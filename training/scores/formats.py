@@ -56,7 +56,7 @@ FORMS = (
     Form("diasynth"),
     Form(
         "diasynth",
-        {"outline": "none", "topic": "Music", "form": "json", "cot": "true", "list_length": "300", "length": "640"},
+        {"outline": "none", "topic": "Music", "form": "json", "cot": "true", "list_length": "480", "length": "640"},
     ),
     Form("solid"),
     Form("solid", {**_SELF_SEEDED, "starters": "3", "merge": "engine"}),
