@@ -15,7 +15,7 @@ than all are shared out evenly over topics and subtopics. Preset `improved` give
 values of the characteristics from distributions and keeps them (the reasoning only reconciles them), asks for JSON
 held by a grammar, fills lists up after a semantic dedup across topics, draws few-shots for each dialogue, and filters
 form, repetition, personas and reasoning spoken aloud, dialogues off topic, summaries that name others, and
-near-duplicates. Preset `laptop` is for the embedded model, which has learned neither lists nor reasoning: topics,
+near-duplicates. Preset `laptop` is for the embedded model, whose lists and reasoning are poor: topics,
 subtopics and personas come from an outline that ships with the recipe, there is no chain of thought, and nothing
 checks the subject.
 """

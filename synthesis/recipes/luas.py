@@ -15,7 +15,7 @@ offer. What is unpublished is choice: the chances of the reveal schedule, of pro
 Preset `improved` has the policy decide acts, slots and values first, and the engine only find the words; a reader who
 has not seen the acts must read the same state back, and an agent may only name what was looked up; else the turn is
 said again, twice at most, and then the dialogue is dropped with the reason. Preset `laptop` is for the embedded model,
-which has learned nothing of this: it chooses among sentences that are put together of phrases which ship with the
+whose own words seldom say what they should: it chooses among sentences put together of phrases that ship with the
 recipe, and the slots are read by rules. Such words are correct and plain, and far less varied than a large model's.
 """
 

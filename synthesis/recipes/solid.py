@@ -22,8 +22,8 @@ from a prior over combinations of labels.
 Preset `improved` samples, asks whether a name is real, asks few questions about many entities, keeps roles to intents
 that are theirs, draws from a Markov chain where there is a file, and filters, at last by a critic who has to find an
 intent of each turn; with `--by classifier --classifier DIR` it is a classifier of `training` that has to. Preset
-`laptop` is for the embedded model, which knows no entities and follows no instruction: entities, documents and
-questions ship with the recipe.
+`laptop` is for the embedded model, which knows few entities and seldom keeps to an intent: entities, documents
+and questions ship with the recipe.
 """
 
 from __future__ import annotations

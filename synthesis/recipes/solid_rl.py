@@ -15,7 +15,7 @@ that was trained on mixed quality; `--quality ""` is for one that was not.
 
 Preset `improved` seeds as solid's does, and filters, at last by a critic who has to find an intent of each turn; with
 `--by classifier --classifier DIR` it is a classifier of `training` that has to.
-Preset `laptop` is for the embedded model, which was not trained to do this: a grammar holds it to the plan.
+Preset `laptop` is for the embedded model, which strays from a plan: a grammar holds it there.
 """
 
 from __future__ import annotations
