@@ -1,4 +1,4 @@
-"""The generator's call of Synthetic-Persona-Chat: its prompts, and how profiles and examples stand in them."""
+"""The generator's call of Synthetic-Persona-Chat: its prompts, what stands in them, and its grammar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import Template
 
 from synthesis.dialogue import Dialogue, transcript
+from synthesis.engine import Grammar
 from synthesis.personas import bullets
 from synthesis.reading import USERS
 
@@ -65,6 +66,20 @@ $conversation
 
 TRAIT = Template("- $user: $trait")
 """A line of a profile that names its user, so that no model has to look up whose it is."""
+
+
+SAID = r": [^\s][^\n]{0,239}"
+"""What a grammar has of a turn behind its user: one line."""
+
+
+def held(low: int, high: int) -> Grammar:
+    """Holds a conversation to `low` to `high` turns, of both users alike where that is possible."""
+    opens, answers = (f"{user}{SAID}" for user in USERS)
+    most = high // 2
+    least = min(-(-low // 2), most)
+    odd = rf"\n{opens}" if low == high and high % 2 else ""
+    # a last line break: a model that wants to go on may only end behind it
+    return Grammar("regex", rf"{opens}\n{answers}(\n{opens}\n{answers}){{{least - 1},{most - 1}}}{odd}\n?")
 
 
 def owned(traits: Sequence[str], user: str) -> str:

@@ -25,6 +25,7 @@ from synthesis.errors import ContextOverflow, UserError
 from synthesis.expansion import Expansion, expand
 from synthesis.known import Known
 from synthesis.outcomes import Shard
+from synthesis.persona_chat import held
 from synthesis.personas import Sampling
 from synthesis.reading import USERS
 from synthesis.recipe import Dropped, Pool, Seed, make
@@ -259,6 +260,19 @@ async def test_an_unreadable_verdict_never_passes() -> None:
     engine = Scripted(lambda request: "Hm." if request.stage == "toxicity" else clerk(request))
     with pytest.raises(Dropped, match=r"verdict: unreadable verdict: toxicity: .*\(after 3 tries\)"):
         await dataclasses.replace(RECIPE, hygiene=False).dialogue(SEED, POOL, engine, Random(0))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "turns"),
+    [(8, 16, [8, 10, 12, 14, 16]), (12, 14, [12, 14]), (2, 3, [2]), (7, 9, [8]), (13, 13, [13]), (3, 3, [3])],
+)
+def test_a_grammar_counts_the_turns(low: int, high: int, turns: list[int]) -> None:
+    pattern = re.compile(str(held(low, high).value))
+    talks = {n: "\n".join(f"User {1 + at % 2}: Oh, is it {at}?" for at in range(n)) for n in range(1, 20)}
+    assert [n for n, talk in talks.items() if pattern.fullmatch(talk)] == turns
+    assert [n for n, talk in talks.items() if pattern.fullmatch(talk + "\n")] == turns
+    assert not pattern.fullmatch(talks[turns[0]].replace("User 2", "User 1"))
+    assert not pattern.fullmatch(talks[turns[0]].replace("Oh, is it 1?", " "))
 
 
 async def test_what_is_cut_off_is_dropped() -> None:

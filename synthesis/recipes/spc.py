@@ -44,7 +44,7 @@ from synthesis.filters.placeholders import Placeholders
 from synthesis.filters.repetition import Repetition
 from synthesis.filters.structure import Structure
 from synthesis.kept import Chained, by_id
-from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, TRAIT, filled, slots
+from synthesis.persona_chat import EXEMPLAR, EXEMPLAR_PAPER, GENERATE, GENERATE_PAPER, TRAIT, filled, held, slots
 from synthesis.personas import Sampling, chat
 from synthesis.profiles import assemble, pair
 from synthesis.recipe import Dropped, Pool, Seed, at_least, draw_seed, fork
@@ -78,7 +78,9 @@ LAPTOP: dict[str, Any] = {
     "profiles": 120,
     "candidates": 2,
     "exemplars_per_prompt": 0,  # the embedded model is small enough to take up what another conversation is about
+    "top_p": None,  # choice: nearer to people's variety, and no worse otherwise
     "length": 384,
+    "grammar": True,  # the embedded model is too small to count turns
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
 }
 
@@ -156,6 +158,7 @@ class Spc:
     keep_exemplars: bool = True  # choice: winners join the shipped exemplars; false replaces them
     low: int = 12
     high: int = 14
+    grammar: bool = False  # choice: holds a conversation to low to high turns
     resamples: int = 2  # choice: further tries when every candidate was filtered
     # critics
     critic_temperature: float | None = 0.7
@@ -316,7 +319,7 @@ class Spc:
         """What the generator is asked for a pair's profiles, names and setting; `shown`: exemplars."""
         paper = self.style == "paper"
         template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if paper else (GENERATE, EXEMPLAR)
-        return chat(
+        request = chat(
             "generation",
             template,
             Sampling(self.temperature, self.top_k, self.top_p),
@@ -327,6 +330,7 @@ class Spc:
             exemplars="".join(filled(one, exemplar, labelled=not paper) for exemplar in shown),
             **slots(pair, labelled=not paper),
         )
+        return dataclasses.replace(request, grammar=held(self.low, self.high) if self.grammar else None)
 
     def _exemplars(self, empty: Dialogue, pool: Pool, rng: Random) -> list[Dialogue]:
         """Exemplars for one prompt, never the pair's own. Improved: each the least like those before, of a few."""

@@ -124,14 +124,14 @@ def _how(facts: Facts) -> str:
     return (
         "Brackets hold 95 % of bootstrap draws over dialogues, for identification over speakers. Persona chat: "
         f"{model['dialogues']} dialogues for held-out profiles, each written once by the recipe spc in its preset "
-        f"`laptop`; {model['unreadable']} had no turns to read; dropped by: {_dropped(model)}. People's dialogues are "
-        "the real ones of the same profiles, under the same filters; most profiles were made by rule of what their "
-        f"speakers say, which makes people's easy to identify. Identification: "
-        f"{model['identification'].get('profile_speakers', 0)} speakers of the model's, "
+        f"`laptop`, whose grammar counts the turns; {model['unreadable']} had no turns to read; dropped by: "
+        f"{_dropped(model)}. People's dialogues are the real ones of the same profiles, under the same filters; most "
+        "profiles were made by rule of what their speakers say, which makes people's easy to identify. "
+        f"Identification: {model['identification'].get('profile_speakers', 0)} speakers of the model's, "
         f"{chat['human']['identification'].get('profile_speakers', 0)} of people's. Distinct-2 and self-BLEU are "
         f"taken over pairs of both cut to the same words ({number(model['words'])} in all). Verdicts on: {sizes}. "
-        "By likelihood: no verdict is asked; the talk should be likelier, as the generator's own reply, than with the "
-        "profiles exchanged or its turns shuffled. "
+        "By likelihood: no verdict is asked; it is the share of talks that are likelier, as the generator's own "
+        "reply, than with the profiles exchanged or their turns shuffled. "
         f"Formats: {n['runs']} seeds of each form of a recipe, with its grammars and without any."
     )
 
