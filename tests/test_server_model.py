@@ -137,7 +137,8 @@ def test_guesses_change_no_bit(rate: float, company: int) -> None:
             taken = next((at for at, right in enumerate(true) if not right), most)
             assert torch.equal(rows[: taken + 1], alone[place - 40 : place - 40 + taken + 1])
             place, steps = place + taken + 1, steps + 1
-        assert steps < 160 if rate else steps == 160
+        # a machine that gives several queries at once other bits guesses nothing
+        assert steps < 160 if rate and model.ahead(40) else steps == 160
 
 
 def test_strict_rows_give_the_same_numbers() -> None:
