@@ -19,7 +19,7 @@ from synthesis.engine import Grammar
 from synthesis.errors import ReadingError
 from synthesis.words import words
 
-TURN, ENTRY, TEXT, REASONING = 240, 240, 240, 1200
+TEXT, REASONING = 240, 1200
 """Characters that a grammar allows: without a bound a small model may never close a quote."""
 
 
@@ -56,7 +56,7 @@ class Form:
 
     def list_grammar(self, key: str, count: int) -> Grammar | None:
         """Holds a reply to a list of `count` texts."""
-        properties = {key: {"type": "array", "items": _text(ENTRY), "minItems": count, "maxItems": count}}
+        properties = {key: {"type": "array", "items": _text(TEXT), "minItems": count, "maxItems": count}}
         return self._grammar(properties, rf'\["[^"\n]+"(, "[^"\n]+"){{{count - 1}}}\]')
 
     def read_list(self, key: str, text: str) -> list[str]:
@@ -89,15 +89,17 @@ class Form:
         """Holds a reply to a conversation of the two; in tags, the first opens and they take turns."""
         turn = {
             "type": "object",
-            "properties": {"speaker": {"enum": list(speakers)}, "text": _text(TURN)},
+            "properties": {"speaker": {"enum": list(speakers)}, "text": _text(TEXT)},
             "required": ["speaker", "text"],
             "additionalProperties": False,
         }
         turns = {"type": "array", "items": turn, "minItems": low, "maxItems": high}
         properties = {"reasoning": _text(REASONING)} if reasoned else {}
-        line = rf": [^\s<][^<\n]{{1,{TURN}}}\n"
-        pair = "".join(re.escape(name) + line for name in speakers)
-        pattern = rf"<dialogue>\n({pair}){{{(low + 1) // 2},{high // 2}}}</dialogue>"
+        line = rf": [^\s<][^<\n]{{1,{TEXT}}}\n"
+        opens, answers = (re.escape(name) + line for name in speakers)
+        least = min(-(-low // 2), high // 2)
+        odd = opens if low == high and high % 2 else ""
+        pattern = rf"<dialogue>\n({opens}{answers}){{{least},{high // 2}}}{odd}</dialogue>"
         thought = r"<cot>\n[^<]+</cot>\n" if reasoned else ""
         return self._grammar({**properties, "dialogue": turns}, thought + pattern)
 

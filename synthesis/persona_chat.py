@@ -7,6 +7,7 @@ from string import Template
 
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Grammar
+from synthesis.forms import TEXT
 from synthesis.personas import bullets
 from synthesis.reading import USERS
 
@@ -68,7 +69,7 @@ TRAIT = Template("- $user: $trait")
 """A line of a profile that names its user, so that no model has to look up whose it is."""
 
 
-SAID = r": [^\s][^\n]{0,239}"
+SAID = rf": [^\s][^\n]{{0,{TEXT - 1}}}"
 """What a grammar has of a turn behind its user: one line."""
 
 

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -73,6 +74,12 @@ def readable(path: Path, what: str) -> Iterator[None]:
         raise UserError(f"{what} {path}: no such file") from error
     except OSError as error:
         raise UserError(f"{what} {path}: cannot read: {error.strerror or error}") from error
+
+
+def sha256(path: Path, what: str) -> str:
+    """Digest of a file, in hexadecimal. Raises UserError where it cannot be read."""
+    with readable(path, what), path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_text(path: Path, what: str) -> str:

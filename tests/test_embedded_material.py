@@ -28,7 +28,7 @@ from synthesis.intents import one_step, plans
 from synthesis.intents.labels import AGENT, USER, contradiction
 from synthesis.recipe import Dropped
 from synthesis.task_oriented.speech.wording import slots_read
-from training.embedded import autoconv, diasynth, drills, intents, judging, persona_chat, solid
+from training.embedded import autoconv, diasynth, drills, intents, judging, persona_chat, small_talk, solid
 from training.embedded.__main__ import main
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, third, told_of
@@ -353,10 +353,10 @@ def test_a_varied_trait_has_other_words_of_the_same_kind_in_the_same_places() ->
 
 def test_woven_traits_are_told_by_those_whose_profiles_have_them() -> None:
     answers = {f"What about the {number}?": [f"I keep {number} {name} in jars." for name in ("ants", "bees", "cats")]
-               for number in "one two three four five six".split()}  # fmt: skip
+               for number in "one two three four five six seven eight nine ten".split()}  # fmt: skip
     part = (["I sail."], ["I sing."]), tuple(f"My number is {number}." for number in range(16))
     traits = [trait for some in answers.values() for trait in some]
-    sayable = persona_chat.Sayable(answers, traits, kinds([*traits, "I keep one wolf in cages."]))
+    sayable = persona_chat.Sayable(answers, traits, kinds([*traits, "I keep one wolf in cages."]), ["Nice!"])
     for seed in range(200):
         profiles, turns = persona_chat.woven(part, sayable, Random(seed))
         assert 8 <= len(turns) <= 16
@@ -366,6 +366,22 @@ def test_woven_traits_are_told_by_those_whose_profiles_have_them() -> None:
             assert len(told) >= len(profiles[user]) - 3, "what nobody tells fills up to three"
             own = [turn for turn in turns[user::2] if "number" in turn]
             assert [part[1].index("My" + turn.rpartition("My")[2]) % 2 for turn in own] == [user] * len(own)
+
+
+def test_what_people_ask_and_how_they_react_is_taken_from_talks() -> None:
+    said = (
+        "What do you like to cook? And what about you?",
+        "Did you see that one? I like stew.",
+        "Oh, that's nice! I never cook.",
+        "That was a nice movie. Where do you live in Paris?",
+        "That is great!",
+        "I run.",
+        "How cool.",
+    )
+    every = [Talk("a", "spc", said, ((), ())), Talk("b", "spc", (*said, "That is great!"), ((), ()))]
+    assert small_talk.questions(every) == ["What do you like to cook?"], "others point back, or name what is known"
+    assert small_talk.reactions(every) == ["Oh, that's nice!", "How cool."], "not after a question, not of one thing"
+    assert small_talk.reactions(every[:1]) == []
 
 
 def test_a_worse_conversation_is_the_same_one_out_of_order_or_cut_or_repeated() -> None:

@@ -150,6 +150,11 @@ def test_what_the_grammar_lets_through_can_be_read(names: tuple[str, str]) -> No
     assert re.fullmatch(str(grammar.value), text)
     assert not re.fullmatch(str(grammar.value), text.replace(lines, lines[: len(lines) // 2]))
     assert len(TAGS.read_conversation(text, names, True).turns) == 4
+    seven = TAGS.conversation_grammar(names, False, 7, 7)
+    assert seven
+    said = [f"{names[at % 2]}: Line {at}.\n" for at in range(9)]
+    taken = [n for n in range(10) if re.fullmatch(str(seven.value), f"<dialogue>\n{''.join(said[:n])}</dialogue>")]
+    assert taken == [7]
     listed = TAGS.list_grammar("subtopics", 2)
     assert listed
     assert re.fullmatch(str(listed.value), TAGS.spelled("subtopics", ["Old boats", "冬天"]))

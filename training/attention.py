@@ -25,18 +25,16 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor,
     scaling: float,
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Of (rows, heads, length, size) each; the mask, (rows, 1, length, length), is added to the scores.
 
-    Without a mask every token sees those before it. Returns (rows, length, heads, size), and no weights.
+    Returns (rows, length, heads, size), and no weights.
     """
     rows, heads, length, size = query.shape
-    if attention_mask is None:
-        attention_mask = torch.full((length, length), torch.finfo(TYPE).min, dtype=TYPE).triu(1)
     # the queries that share a key lie below each other; adding, unlike filling, costs nothing on the way back
     shared = (query * scaling).reshape(rows, key.shape[1], -1, size)
     scores = torch.matmul(shared, key.transpose(-1, -2)).view(rows, heads, length, length)

@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl import ModelConfig, SFTConfig, get_peft_config
 
 from synthesis.errors import UserError
-from synthesis.storage import read_text, write_json
+from synthesis.storage import read_text, sha256, write_json
 from training import attention, tokens
 from training.clock import Clock, Session
 from training.command import told
@@ -180,7 +180,7 @@ def read_data(args: SftArguments, source: str, split: str, model: Any, tokenizer
 
     if source.endswith(tokens.SUFFIX):
         made = chosen(tokens.load(Path(source), tokenizer))
-        mark = digest([tokens.fingerprint(Path(source)), str(most)])
+        mark = digest([sha256(Path(source), "tokens"), str(most)])
         return Data(prepared(made, model, args), (len(made), mark))
     columns = Columns(args.prompt_column, args.completion_column, args.separator)
     with args.main_process_first(desc="reading examples"):
@@ -226,6 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Data: read, tokenised, checked, packed
     data = read_data(args, args.train_data, args.train_split, model, tokenizer, args.max_train_samples)
     train = shared(data.examples, args.shares, args.seed)
+    learned = digest([data.read[1], json.dumps(args.shares, sort_keys=True)]) if args.shares else data.read[1]
     report = mask_report(train, tokenizer)
     held_out = read_data(args, args.eval_data, args.eval_split, model, tokenizer).examples if args.eval_data else []
     watched = held_out[: args.eval_examples or None]
@@ -249,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         peft_config=get_peft_config(model_args),
         callbacks=[StopAt(args.stop_at), Clock(), session, *stopping(args)],
     )
-    trainer.train(resume_from_checkpoint=goes_on(args, str(model_args.model_name_or_path), data.read[1]))
+    trainer.train(resume_from_checkpoint=goes_on(args, str(model_args.model_name_or_path), learned))
     if session.over:
         print(f"stopped after {args.max_minutes:g} minutes at a checkpoint; the same command goes on from there")
         return

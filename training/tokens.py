@@ -10,7 +10,6 @@ tokenizer that made it, whose digest is inside.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import zlib
 from array import array
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from synthesis.errors import UserError
-from synthesis.storage import disk, readable
+from synthesis.storage import disk
 from training.command import told
 from training.data import Encoded
 from training.examples import Example, encode, read
@@ -108,12 +107,6 @@ def mark(tokenizer: PreTrainedTokenizerBase) -> str:
     """The digest of a tokenizer's vocabulary and chat template."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     return digest([*(token for token, _ in vocabulary), str(tokenizer.chat_template)])
-
-
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with readable(path, "tokens"), path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def encoded(path: Path, tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:

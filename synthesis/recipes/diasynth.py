@@ -143,7 +143,7 @@ LAPTOP: dict[str, Any] = {
     "cot": False,
     "few_shots": 0,
     "summary_few_shots": 0,
-    "length": 420,
+    "length": 600,
     "deal": False,
     "low": 8,
     "high": 12,

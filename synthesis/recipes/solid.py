@@ -101,7 +101,7 @@ LAPTOP: dict[str, Any] = {
     "repeats": 100,
     "low": 3,
     "high": 5,
-    "length": 60,
+    "length": 96,  # more than a sentence of the grammar takes
     "merge": "concat",
     "grammar": True,
     "whole": False,

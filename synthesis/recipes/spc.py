@@ -319,18 +319,18 @@ class Spc:
         """What the generator is asked for a pair's profiles, names and setting; `shown`: exemplars."""
         paper = self.style == "paper"
         template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if paper else (GENERATE, EXEMPLAR)
-        request = chat(
+        return chat(
             "generation",
             template,
             Sampling(self.temperature, self.top_k, self.top_p),
             self.length,
+            grammar=held(self.low, self.high) if self.grammar else None,
             low=self.low,
             high=self.high,
             setting=pair.topic,
             exemplars="".join(filled(one, exemplar, labelled=not paper) for exemplar in shown),
             **slots(pair, labelled=not paper),
         )
-        return dataclasses.replace(request, grammar=held(self.low, self.high) if self.grammar else None)
 
     def _exemplars(self, empty: Dialogue, pool: Pool, rng: Random) -> list[Dialogue]:
         """Exemplars for one prompt, never the pair's own. Improved: each the least like those before, of a few."""

@@ -15,7 +15,6 @@ sentences.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -25,7 +24,7 @@ from random import Random
 from typing import Any
 
 from synthesis.errors import UserError
-from synthesis.storage import parse, read_text, readable, write_json, write_jsonl
+from synthesis.storage import parse, read_text, sha256, write_json, write_jsonl
 from training.command import told
 from training.embedded import apart, autoconv, corpus, diasynth, drills, friends, luas, plain, solid, spc
 from training.embedded.corpus import Corpus
@@ -51,7 +50,7 @@ STATEMENTS = 20000
 DRILLS = 9000
 """Of each kind among the text (choice): 18 % of its tokens."""
 
-OF_TRAITS = ("spc.persona", "spc.negation", "spc.entailment", "spc.contradiction")
+OF_TRAITS = [f"spc.{call}" for call in spc.SENTENCES]
 """Tasks whose keys are single traits, not dialogues."""
 
 FEWER = 6000
@@ -95,7 +94,8 @@ def write(rows: list[Row], folder: Path, name: str, rng: Random) -> None:
 
 def facts(rows: list[Row], dropped: Counter[str], absent: list[str], digest: str) -> dict[str, Any]:
     """What is learned from, by source and task; what was left out. `digest`: the corpus'."""
-    learned = [row for row in fitting(rows) if not row.held_out]
+    fit = fitting(rows)
+    learned = [row for row in fit if not row.held_out]
     examples, dialogues = Counter(row.source for row in learned), Counter[str]()
     dialogues.update(source for source, _ in {(row.source, row.key) for row in learned if row.task not in OF_TRAITS})
     return {
@@ -106,7 +106,7 @@ def facts(rows: list[Row], dropped: Counter[str], absent: list[str], digest: str
         ],
         "corpus": digest,
         "tasks": dict(Counter(row.task for row in learned).most_common()),
-        "too_long": len(rows) - len(fitting(rows)),
+        "too_long": len(rows) - len(fit),
         "dropped": dict(dropped.most_common()),
         "absent": absent,
     }
@@ -121,12 +121,6 @@ def _apart(given: Corpus, parts: dict[str, list[Row]], dropped: Counter[str]) ->
     kept = {name: apart.apart(rows, held) for name, rows in parts.items()}
     dropped.update({f"{name}: repeats what is held out": len(parts[name]) - len(kept[name]) for name in parts})
     return kept
-
-
-def _digest(file: Path) -> str:
-    """SHA-256 of the corpus file."""
-    with readable(file, "--corpus"), file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def made(already: Sequence[Path], digest: str) -> bool:
@@ -152,7 +146,7 @@ def main() -> None:
         "--unless", type=Path, nargs="+", default=[], help="facts.json of this corpus: where one is, nothing is made"
     )
     given = parser.parse_args()
-    digest = _digest(given.corpus)
+    digest = sha256(given.corpus, "--corpus")
     if made(given.unless, digest):
         return
     rng, dropped = Random(given.seed), Counter[str]()

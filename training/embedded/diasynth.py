@@ -193,13 +193,14 @@ def _verdicts(scenes: Sequence[Scene], rng: Random) -> Iterator[Row]:
     """Whether a dialogue is about its subject, or about that of one on another topic."""
     learned = [scene for scene in scenes if not held_out(scene.talk.id)]
     for scene in scenes:
-        others = [each.subtopic for each in learned if each.topic != scene.topic and each.subtopic != scene.subtopic]
-        yes = rng.random() < 0.5 or not others
-        about = scene.subtopic if yes else rng.choice(others)
+        yes = rng.random() < 0.5
+        away = () if yes else (each.subtopic for each in learned if each.topic != scene.topic)
+        others = [subtopic for subtopic in away if subtopic != scene.subtopic]
+        about = rng.choice(others) if others else scene.subtopic
         text = lines(scene.turns)
-        if yes or about.casefold() not in text.casefold():
+        if not others or about.casefold() not in text.casefold():
             prompt = ABOUT.substitute(conversation=text, subject=about)
-            yield asked("diasynth.grounding", scene.talk.source, scene.talk.id, prompt, "Yes" if yes else "No")
+            yield asked("diasynth.grounding", scene.talk.source, scene.talk.id, prompt, "No" if others else "Yes")
 
 
 # ---- lists ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from synthesis.personas import (
     bullets,
 )
 from synthesis.reading import USERS
+from training.embedded.small_talk import AFTER, ANYTHING, BACK, BEFORE, ON
 from training.embedded.statements import (
     ABSENT,
     TOLD,
@@ -69,46 +70,38 @@ def kept(talk: Talk, spare: Sequence[str], common: Container[str], rng: Random) 
     return ((first, second), turns) if first and second and not set(first) & set(second) else None
 
 
-_BEFORE = ("Oh, ", "Well, ", "Honestly, ", "To be honest, ", "Me? ", "Funny you ask. ")
-_AFTER = ("", "", "", " It is a big part of my life.", " That is me.", " Not everybody knows that.")
-_BACK = (" What about you?", " How about you?", " And you?", " You?")
-_REACTIONS = (
-    *("Oh, nice!", "That sounds great!", "That is interesting!", "Really? I like that.", "I did not expect that."),
-    *("I can imagine.", "That must be something.", "Good for you!", "I would like to see that.", "That is so you."),
-)
-_ON = ("Really? Tell me more.", "Oh, how so?", "Wait, go on.", "I want to hear more of that.", "How do you mean that?")
-
-
-_ANYTHING = (
-    *("Tell me something about yourself.", "What should I know about you?", "What else is there to know about you?"),
-    *("So what are you like?", "What do your friends say about you?", "Tell me one more thing about you."),
-    *("What is new with you?", "What makes you who you are?", "Can you tell me a bit about yourself?"),
-    *("What would surprise me about you?", "What do you want me to know?", "Is there anything I should know?"),
-)
 EXCHANGES = 5
 """At most so many are woven in."""
 
-KNOWN, VARIED = 0.6, 0.8
-"""Share of exchanges that open with a query that the trait answers, and of traits with words changed (choices)."""
+KNOWN, OTHER, VARIED = 0.75, 0.6, 0.1
+"""Shares (choices): exchanges that open with a query which the trait answers; that who answers asks something else
+back, not the same; and traits with words changed."""
+
+Exchange = tuple[str, str, str, str]
+"""A query, the trait that answers it, what is asked back, and the trait that answers this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sayable:
-    """What may be woven in: traits by the query that they answer, any traits, and words by kind."""
+    """What may be woven in: traits by the query that they answer, any traits, words by kind, and reactions."""
 
     answers: Mapping[str, Sequence[str]]
     traits: Sequence[str]
     words: Mapping[str, Sequence[str]]
+    reactions: Sequence[str]
 
-    def exchanges(self, count: int, rng: Random) -> list[tuple[str, str, str]]:
-        """So many queries with two traits each; a model can take these from nowhere but the profile."""
-        known, other = rng.sample(list(self.answers), count), rng.sample(_ANYTHING, count)
-        found = []
-        for query, anything in zip(known, other, strict=True):
-            one, two = rng.sample(self.answers[query], 2) if rng.random() < KNOWN else rng.sample(self.traits, 2)
-            asked = query if one in self.answers[query] else anything
-            found.append((asked, self._changed(one, rng), self._changed(two, rng)))
-        return found
+    def exchanges(self, count: int, rng: Random) -> list[Exchange]:
+        """So many, `EXCHANGES` at most; a model can take these traits from nowhere but the profile."""
+        known, anything = rng.sample(list(self.answers), 2 * count), rng.sample(ANYTHING, count)
+        return [self._exchange(*each, rng) for each in zip(known[::2], known[1::2], anything, strict=True)]
+
+    def _exchange(self, query: str, other: str, anything: str, rng: Random) -> Exchange:
+        fits = rng.random() < KNOWN
+        same = self.answers[query] if fits else self.traits
+        one, two, back = rng.choice(same), rng.choice(same), rng.choice(BACK)
+        if rng.random() < OTHER:
+            two, back = rng.choice(self.answers[other]), other
+        return query if fits else anything, self._changed(one, rng), back, self._changed(two, rng)
 
     def _changed(self, trait: str, rng: Random) -> str:
         return varied(trait, self.words, rng) if rng.random() < VARIED else trait
@@ -126,12 +119,12 @@ def woven(part: Kept, sayable: Sayable, rng: Random) -> Kept:
     exchanges = sayable.exchanges(EXCHANGES, rng)
     places = [at for at in range(1, len(turns)) if not turns[at - 1].endswith("?")] or [1]
     for place, exchange in zip(sorted(rng.choices(places, k=EXCHANGES), reverse=True), exchanges, strict=True):
-        said, told = _exchange(*exchange, budget, rng)
+        said, told = _exchange(*exchange, sayable.reactions, budget, rng)
         budget -= len(said)
         for number, trait in enumerate(told, 1):
             new[(place + number) % 2].append(trait)
-        if said[-1] not in _REACTIONS:
-            turns[place] = f"{rng.choice(_REACTIONS)} {turns[place]}"
+        if said[-1] not in sayable.reactions and rng.random() < 0.5:
+            turns[place] = f"{rng.choice(sayable.reactions)} {turns[place]}"
         turns[place:place] = said
         if budget < 2:
             break
@@ -145,7 +138,9 @@ def woven(part: Kept, sayable: Sayable, rng: Random) -> Kept:
     return (profiles[0], profiles[1]), tuple(turns)
 
 
-def _exchange(query: str, one: str, other: str, budget: int, rng: Random) -> tuple[list[str], list[str]]:
+def _exchange(
+    query: str, one: str, back: str, other: str, reactions: Sequence[str], budget: int, rng: Random
+) -> tuple[list[str], list[str]]:
     """Two or four turns, the first of them the query, and the one or two traits that they tell.
 
     The user who is asked tells the first; the second is told by the user who asks, asked back.
@@ -153,17 +148,16 @@ def _exchange(query: str, one: str, other: str, budget: int, rng: Random) -> tup
     way = rng.random() if budget >= 4 else 0.0
     halves = parted(one, rng, whole_turns=True)
     if way > 0.8 and halves:
-        return [query, f"{halves[0]}.", rng.choice(_ON), f"{halves[1][:1].upper()}{halves[1][1:]}."], [one]
+        return [query, f"{halves[0]}.", rng.choice(ON), f"{halves[1][:1].upper()}{halves[1][1:]}."], [one]
     if way > 0.4 and one != other:
-        back = _answer(one, rng) + rng.choice(_BACK)
-        return [query, back, _answer(other, rng), rng.choice(_REACTIONS)], [one, other]
-    return [query, _answer(one, rng) + rng.choice(_AFTER)], [one]
+        return [query, f"{_answer(one, rng)} {back}", _answer(other, rng), rng.choice(reactions)], [one, other]
+    return [query, _answer(one, rng) + (f" {rng.choice(AFTER)}" if rng.random() < 0.15 else "")], [one]
 
 
 def _answer(trait: str, rng: Random) -> str:
     """A trait as somebody says it who is asked: seldom word by word, which the recipe calls reciting."""
     said = voiced(trait, rng) if rng.random() < 0.85 else rephrased(trait, rng)
-    before = rng.choice(_BEFORE) if rng.random() < 0.5 else ""
+    before = rng.choice(BEFORE) if rng.random() < 0.25 else ""
     return before + (said if said.startswith(("I ", "I'")) or before[-2:-1] in ".?" else said[0].lower() + said[1:])
 
 

@@ -12,14 +12,14 @@ from random import Random
 from synthesis import recipes
 from synthesis.filter import Filter, first_reason
 from synthesis.recipes.spc import Spc
-from training.embedded import judging
+from training.embedded import judging, small_talk
 from training.embedded import persona_chat as calls
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.row import Row, asked, fitting, held_out, several
 from training.embedded.statements import kinds
 from training.embedded.talks import Talk, frequent
 
-PASSES = {"spc": 12, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
+PASSES = {"spc": 6, "self_dialogue": 1, "topical_chat": 2, "seeds": 12}
 """How often a source's dialogues are taken, each time in another part and with other profiles."""
 
 EXEMPLARS = 0.1
@@ -28,7 +28,7 @@ EXEMPLARS = 0.1
 PAPER = 0.12
 """Share of generator examples in the published form."""
 
-WOVEN = 0.75
+WOVEN = 0.65
 """Share of conversations with traits woven in: corpora seldom say what their profiles tell."""
 
 CRITICS = {
@@ -80,8 +80,8 @@ def answered(facts: Sequence[tuple[str, str]], queries: Sequence[str]) -> list[A
     """Each (source, trait) with the query nearest to it in MiniLM's space, or "" below the threshold."""
     from synthesis.encoder import OFFLINE, encode
 
-    if not facts:
-        return []
+    if not facts or not queries:
+        return [(source, "", trait) for source, trait in facts]
     near = encode([trait for _, trait in facts], OFFLINE) @ encode(list(queries), OFFLINE).T
     best = zip(near.argmax(1).tolist(), near.max(1).tolist(), strict=True)
     return [
@@ -96,13 +96,20 @@ def rows(
     """Examples of all the recipe's calls. `scale`: share of the usual numbers; `dropped`: what filters refuse."""
     spare = list(dict.fromkeys(trait for _, _, trait in known))
     parts = _parts(material, spare, rng)
-    sayable = calls.Sayable(_told(known), spare, kinds(spare))
+    sayable = _sayable([talk for talk in material if not held_out(talk.id)], known, spare)
     with Runs() as runs:
         yield from fitting(list(_generated(parts, sayable, rng, runs, dropped)))
         dropped.update(runs.dropped)
     yield from _criticised(parts, sayable, rng, scale)
     yield from _sentences(known, rng, scale)
     yield from _queries(known, rng, scale)
+
+
+def _sayable(learned: Sequence[Talk], known: Sequence[Answer], spare: Sequence[str]) -> calls.Sayable:
+    """What may be woven in. People ask too, not the recipe's queries alone, and react in more ways than ours."""
+    asked = answered([("", trait) for trait in spare], small_talk.questions(learned))
+    reactions = [*small_talk.REACTIONS, *small_talk.reactions(learned)]
+    return calls.Sayable(_told([*known, *asked]), spare, kinds(spare), reactions)
 
 
 def _told(known: Sequence[Answer]) -> dict[str, list[str]]:
@@ -115,7 +122,7 @@ def _told(known: Sequence[Answer]) -> dict[str, list[str]]:
 
 
 def _woven(part: calls.Kept, sayable: calls.Sayable, rng: Random) -> calls.Kept:
-    enough = len(sayable.answers) >= calls.EXCHANGES and len(sayable.traits) >= 3
+    enough = len(sayable.answers) >= 2 * calls.EXCHANGES and len(sayable.traits) >= 3
     return calls.woven(part, sayable, rng) if enough and rng.random() < WOVEN else part
 
 

@@ -116,8 +116,11 @@ _JOINTS = _ENDS | frozenset(
     "of whenever near but about during into over as without every around the a an my our is are was were has if than "
     "so only even once no".split()
 )
-_ASIDES = (", you know,", ", actually,", ", I admit,", ", to be honest,", ", of course,", ", mostly,", ", well,")
-_STRONGER = ("really", "actually", "certainly", "honestly")
+_ASIDES = (
+    *(", you know,", ", actually,", ", I admit,", ", to be honest,", ", of course,", ", mostly,", ", well,"),
+    *(", I must say,", ", believe it or not,", ", in fact,", ", as it happens,", ", I suppose,", ", it is true,"),
+)
+_STRONGER = ("really", "actually", "certainly", "honestly", "truly", "definitely")
 _SUBJECT = re.compile(r"^(I'm|I am|I've|I was|I) (?!am\b|have\b|was\b|had\b|can\b|will\b)(.+)$")
 RUN = Copying().run
 """Words in a row from which a trait is recited, and not told."""

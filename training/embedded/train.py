@@ -9,7 +9,6 @@ training goes on with the same command; `--max-minutes` spreads it over several.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shlex
 import signal
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthesis.errors import Failure, UserError
-from synthesis.storage import parse, read_text, write_json
+from synthesis.storage import parse, read_text, sha256, write_json
 from training.command import told
 from training.models import SIZES, UNTRAINED
 
@@ -50,13 +49,16 @@ class Training:
     minutes: float = 0.0
 
     def check(self) -> None:
-        """Raises UserError where the data lack a file, or what was trained so far is not theirs."""
+        """Notes beside the parts what they learn from.
+
+        Raises UserError where the data lack a file, or what was trained so far is not theirs.
+        """
         halves = [f"{part}.{half}.npz" for part in PARTS for half in ("train", "eval")]
         learned = (f"{TOKENIZER}/tokenizer.json", *halves)
         missing = [name for name in (*learned, "facts.json") if not self._has(name)]
         if missing:
             raise UserError(f"--data {self.data} lacks {', '.join(missing)}; make embedded CORPUS=... makes them")
-        now, note = {name: _digest(self.data / name) for name in learned}, self.out / NOTE
+        now, note = {name: sha256(self.data / name, "--data") for name in learned}, self.out / NOTE
         if note.is_file() and parse(read_text(note, "note"), str(note)) != now:
             raise UserError(f"--out {self.out} was trained on other data than {self.data}: remove it to train anew")
         first, last = (self.out / part for part in PARTS)
@@ -102,11 +104,6 @@ class Training:
             return ("training.sft", *given, *self.more)
         torchrun = ("torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "-m")
         return (*torchrun, "training.sft", *given, "--ddp_backend", "gloo", *self.more)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _finished(folder: Path) -> bool:
