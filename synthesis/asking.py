@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from synthesis.dialogue import Stage
 from synthesis.engine import Engine, Reply, Request
-from synthesis.errors import Quarantined, ReadingError, RequestRefused
+from synthesis.errors import Quarantined, ReadingError, RequestRefused, Unsupported
 from synthesis.recipe import draw_seed
 
 T = TypeVar("T")
@@ -50,6 +50,20 @@ async def ask(
             if attempt == tries:
                 raise ReadingError(f"{request.stage}: {error} (after {tries} tries)", error.raw) from error
     raise ValueError(f"tries must be at least 1, got {tries}")
+
+
+def hinting(engine: Engine) -> Engine:
+    """`engine`, which names the flag that helps where a grammar is refused."""
+
+    async def asked(request: Request) -> Reply:
+        try:
+            return await engine(request)
+        except Unsupported as error:
+            if request.grammar is None:
+                raise
+            raise Unsupported(f"{error}; --no-grammar asks for the same form in words") from error
+
+    return asked
 
 
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

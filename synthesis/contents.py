@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from synthesis.storage import readable
+from synthesis.storage import sha256
 
 _DIGITS = 16  # of the SHA-256, in hexadecimal
 
@@ -28,13 +28,8 @@ def digested(source: Path) -> str:
     folder = source if source.is_dir() else Path(str(source).partition(":")[0])
     if not source.is_file() and folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        lines = (f"{path.relative_to(folder).as_posix()}\0{_sha256(path)}\n" for path in files)
+        lines = (f"{path.relative_to(folder).as_posix()}\0{sha256(path, 'file')}\n" for path in files)
         digest = hashlib.sha256("".join(lines).encode()).hexdigest()
     else:
-        digest = _sha256(source)
+        digest = sha256(source, "file")
     return f"{named(source)} sha256:{digest[:_DIGITS]}"
-
-
-def _sha256(path: Path) -> str:
-    with readable(path, "file"), path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

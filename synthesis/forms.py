@@ -19,8 +19,11 @@ from synthesis.engine import Grammar
 from synthesis.errors import ReadingError
 from synthesis.words import words
 
-TEXT, REASONING = 240, 1200
-"""Characters that a grammar allows: without a bound a small model may never close a quote."""
+TEXT = 800
+"""Characters of a text that a grammar allows: without a bound a small model may never close a quote."""
+
+THOUGHTS = 5
+"""Reasoning may be so many texts long."""
 
 
 class Written(NamedTuple):
@@ -32,10 +35,14 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`kind` "tags" is the published one (arXiv 2409.19020), "json" one object. `held`: by a grammar, too."""
+    """`kind` "tags" is the published one (arXiv 2409.19020), "json" one object. `held`: by a grammar, too.
+
+    `longest`: characters that the grammar allows a turn, an entry of a list or a text.
+    """
 
     kind: Literal["tags", "json"]
     held: bool
+    longest: int = TEXT
 
     def _grammar(self, properties: dict[str, Any], pattern: str) -> Grammar | None:
         if not self.held:
@@ -56,8 +63,9 @@ class Form:
 
     def list_grammar(self, key: str, count: int) -> Grammar | None:
         """Holds a reply to a list of `count` texts."""
-        properties = {key: {"type": "array", "items": _text(TEXT), "minItems": count, "maxItems": count}}
-        return self._grammar(properties, rf'\["[^"\n]+"(, "[^"\n]+"){{{count - 1}}}\]')
+        properties = {key: {"type": "array", "items": _text(self.longest), "minItems": count, "maxItems": count}}
+        entry = rf'"[^"\n]{{1,{self.longest}}}"'
+        return self._grammar(properties, rf"\[{entry}(, {entry}){{{count - 1}}}\]")
 
     def read_list(self, key: str, text: str) -> list[str]:
         """The texts of a list, white space straightened, each once; entries that say nothing are left out.
@@ -89,18 +97,18 @@ class Form:
         """Holds a reply to a conversation of the two; in tags, the first opens and they take turns."""
         turn = {
             "type": "object",
-            "properties": {"speaker": {"enum": list(speakers)}, "text": _text(TEXT)},
+            "properties": {"speaker": {"enum": list(speakers)}, "text": _text(self.longest)},
             "required": ["speaker", "text"],
             "additionalProperties": False,
         }
         turns = {"type": "array", "items": turn, "minItems": low, "maxItems": high}
-        properties = {"reasoning": _text(REASONING)} if reasoned else {}
-        line = rf": [^\s<][^<\n]{{1,{TEXT}}}\n"
+        properties = {"reasoning": _text(THOUGHTS * self.longest)} if reasoned else {}
+        line = rf": [^\s<][^<\n]{{0,{self.longest - 1}}}\n"
         opens, answers = (re.escape(name) + line for name in speakers)
         least = min(-(-low // 2), high // 2)
         odd = opens if low == high and high % 2 else ""
         pattern = rf"<dialogue>\n({opens}{answers}){{{least},{high // 2}}}{odd}</dialogue>"
-        thought = r"<cot>\n[^<]+</cot>\n" if reasoned else ""
+        thought = rf"<cot>\n[^<]{{1,{THOUGHTS * self.longest}}}</cot>\n" if reasoned else ""
         return self._grammar({**properties, "dialogue": turns}, thought + pattern)
 
     def read_conversation(self, text: str, speakers: Sequence[str], reasoned: bool) -> Written:
@@ -128,7 +136,7 @@ class Form:
 
     def text_grammar(self, key: str) -> Grammar | None:
         """Holds a reply to one text; in tags, to one line that ends in a full stop."""
-        return self._grammar({key: _text(TEXT)}, r"[^\s<][^<\n]{10,160}[.]")
+        return self._grammar({key: _text(self.longest)}, r"[^\s<][^<\n]{10,160}[.]")
 
     def read_text(self, key: str, text: str) -> str:
         """The text, on one line. Raises ReadingError when there is none."""

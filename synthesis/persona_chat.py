@@ -7,7 +7,6 @@ from string import Template
 
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Grammar
-from synthesis.forms import TEXT
 from synthesis.personas import bullets
 from synthesis.reading import USERS
 
@@ -69,7 +68,7 @@ TRAIT = Template("- $user: $trait")
 """A line of a profile that names its user, so that no model has to look up whose it is."""
 
 
-SAID = rf": [^\s][^\n]{{0,{TEXT - 1}}}"
+SAID = r": [^\s][^\n]{0,239}"
 """What a grammar has of a turn behind its user: one line."""
 
 

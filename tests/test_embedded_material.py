@@ -116,6 +116,9 @@ def test_a_small_build_has_every_call_and_the_recipes_read_its_answers(
     assert facts["absent"] == ["qmsum", "sgd", "clinc150", "medquad", "multiwoz"]
     recipes = Counter(task.partition(".")[0] for task in facts["tasks"])
     assert set(recipes) == {"text", "drills", "spc", "diasynth", "solid", "solid_rl", "autoconv", "luas"}
+    learned = [json.loads(line) for line in (out / "calls.train.jsonl").read_text().splitlines()]
+    learned += [json.loads(line) for line in (out / "text.train.jsonl").read_text().splitlines()]
+    assert facts["tasks"] == Counter(row["task"] for row in learned), "only what is learned is counted"
     assert {"spc.generate", "diasynth.dialogue", "solid.turn", "solid_rl.one_step", "luas.slots"} <= set(
         facts["tasks"]
     )
@@ -217,6 +220,24 @@ def test_a_list_of_which_half_was_refused_is_no_example_and_is_counted() -> None
         asked_for = re.search(r"into (\d+) subtopics", row.prompt[0][1])
         assert asked_for
         assert row.answer.count("Boat") == int(asked_for[1])
+
+
+def test_a_talk_is_not_said_to_be_about_nothing_of_its_family() -> None:
+    topics = {"Films": "Old Westerns", "Horror Films": "Vampires", "Music": "Loud Choirs", "Baseball": "Pitchers"}
+    scenes = [
+        diasynth.Scene(
+            Talk(f"t-{number}", "spc", (), ((), ())), topic, about, ("A", "B"), ("", ""), (f"{about}?", "Yes.")
+        )
+        for number, (topic, about) in enumerate(list(topics.items()) * 50)
+    ]
+    told: dict[str, set[str]] = {"Yes": set(), "No": set()}
+    for row, scene in zip(diasynth._verdicts(scenes, Random(0)), scenes, strict=True):
+        asked_for = next(about for about in topics.values() if f"Subject: {about}" in str(row.prompt))
+        told[row.answer].add(f"{scene.topic}: {asked_for}")
+    assert told["Yes"] == {f"{topic}: {about}" for topic, about in topics.items()}
+    film, music, ball = ("Films", "Horror Films"), ("Music",), ("Baseball",)
+    apart = [(one, other) for side in (film, music, ball) for one in side for other in topics if other not in side]
+    assert told["No"] == {f"{one}: {topics[other]}" for one, other in apart}
 
 
 # People and subjects
@@ -377,6 +398,8 @@ def test_what_people_ask_and_how_they_react_is_taken_from_talks() -> None:
         "That is great!",
         "I run.",
         "How cool.",
+        "That doesn't sound good. What a nice car.",
+        "That is a nice car.",
     )
     every = [Talk("a", "spc", said, ((), ())), Talk("b", "spc", (*said, "That is great!"), ((), ()))]
     assert small_talk.questions(every) == ["What do you like to cook?"], "others point back, or name what is known"

@@ -159,10 +159,13 @@ train._run(["timeit", "-n", "1", "-r", "1", {said!r}])
 def test_parts_follow_each_other_and_are_not_trained_twice(data: Path, start: Path) -> None:
     import shutil
 
-    shutil.copytree(start / "start", start / "text")  # as if the first part were done
-    (start / "text" / "facts.json").write_text("{}")
     training = Training(data, "large", start, FLAGS)
     training.check()
+    shutil.copytree(start / "start", start / "text")  # as if the first part were done
+    (start / "text" / "facts.json").write_text("{}")
+    training.check()
+    with pytest.raises(UserError, match="in size small"):
+        Training(data, "small", start, FLAGS).check()
     assert training.run()
     facts = json.loads((start / "calls" / "facts.json").read_text())
     assert facts["steps"] == 4
@@ -170,7 +173,10 @@ def test_parts_follow_each_other_and_are_not_trained_twice(data: Path, start: Pa
     training.check()
     assert training.run()  # nothing is left to do
     (data / "calls.eval.npz").write_bytes(b"of another corpus")
-    with pytest.raises(UserError, match="was trained on other data"):
+    with pytest.raises(UserError, match="was not trained on"):
+        training.check()
+    (start / "data.json").unlink()
+    with pytest.raises(UserError, match="does not say so"):
         training.check()
 
 

@@ -73,8 +73,9 @@ async def test_what_comes_again_is_written_in_fewer_steps() -> None:
         async with serving("--speculate", most) as served:
             told.append(([await served.generate("ab ab ab ab", **one) for one in wanted], _passes(served)))
     assert told[0][0] == told[1][0] == told[2][0]
-    if build(tiny_folder()).ahead(4):  # else this machine gives several queries at once other bits
-        assert told[0][1] > 1.3 * told[1][1] > 1.3 * told[2][1]
+    if not build(tiny_folder()).ahead(4):
+        pytest.skip("this machine gives several queries at once other bits: its server guesses nothing")
+    assert told[0][1] > 1.3 * told[1][1] > 1.3 * told[2][1]
 
 
 async def test_prompts_that_begin_alike_are_read_once() -> None:

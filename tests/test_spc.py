@@ -21,7 +21,7 @@ from synthesis.dialogue import Dialogue, Rejected, Turn, from_json
 from synthesis.encoder import OFFLINE, encode
 from synthesis.engine import Info, Request
 from synthesis.engines.scripted import Scripted, spoken
-from synthesis.errors import ContextOverflow, UserError
+from synthesis.errors import ContextOverflow, Unsupported, UserError
 from synthesis.expansion import Expansion, expand
 from synthesis.known import Known
 from synthesis.outcomes import Shard
@@ -243,6 +243,12 @@ async def test_examples_are_given_up_until_the_context_takes_the_prompt() -> Non
     assert asked[3] == asked[2] == asked[1] >= 2
     seeds = {request.seed for request in engine.requests if request.stage == "generation"}
     assert len(seeds) == asked[1], "the same draw, with fewer examples"
+
+
+async def test_a_refused_grammar_names_the_flag_that_helps() -> None:
+    engine = Scripted(lambda request: Unsupported("m: no regex") if request.grammar else clerk(request))
+    with pytest.raises(Unsupported, match="m: no regex; --no-grammar asks for the same form in words"):
+        await dataclasses.replace(RECIPE, grammar=True).dialogue(SEED, POOL, engine, Random(0))
 
 
 async def test_a_prompt_that_never_fits_is_an_error() -> None:

@@ -246,10 +246,11 @@ def test_a_task_gives_its_share_of_examples_always_the_same_ones() -> None:
     assert 250 < counts["few"] < 350
     assert kept == shared(made, {"few": 0.3, "none": 0}, 1) != shared(made, {"few": 0.3, "none": 0}, 2)
     assert shared(made, {}, 1) == made
-    with pytest.raises(UserError, match="--shares names other, of which there is no example"):
+    with pytest.raises(UserError, match="shares name other, of which there is no example"):
         shared(made, {"other": 0.5}, 1)
-    with pytest.raises(UserError, match="a share is between 0 and 1"):
-        shared(made, {"few": 1.5}, 1)
+    for wrong in (1.5, "0,5"):
+        with pytest.raises(UserError, match="a share is a number between 0 and 1"):
+            shared(made, {"few": wrong}, 1)  # type: ignore[dict-item]
 
 
 def test_weights_of_examples_have_a_mean_of_one_over_covered_tokens() -> None:

@@ -109,6 +109,9 @@ def test_checkpoints_of_another_training_are_not_gone_on_from(folder: Path) -> N
     assert run(folder)["data"] == facts["data"], "the same again goes on, with nothing left to do"
     with pytest.raises(UserError, match="run holds checkpoints of a training with another seed: remove the folder"):
         run(folder, seed=7)
+    (folder / "half.yaml").write_text("shares: {prompt to completion: 0.5}\n")
+    with pytest.raises(UserError, match="another examples"):
+        run(folder, config=folder / "half.yaml")
     write_jsonl(folder / "train.jsonl", examples(20))
     with pytest.raises(UserError, match="another examples"):
         run(folder)

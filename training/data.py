@@ -69,10 +69,12 @@ def shared(examples: Sequence[Encoded], shares: Mapping[str, float], seed: int) 
     """
     unknown = sorted(shares.keys() - {example.task for example in examples})
     if unknown:
-        raise UserError(f"--shares names {', '.join(unknown)}, of which there is no example")
-    wrong = {task: share for task, share in shares.items() if not 0 <= share <= 1}
+        raise UserError(f"shares name {', '.join(unknown)}, of which there is no example")
+    wrong = {
+        task: share for task, share in shares.items() if not (isinstance(share, (int, float)) and 0 <= share <= 1)
+    }
     if wrong:
-        raise UserError(f"--shares: {wrong}: a share is between 0 and 1")
+        raise UserError(f"shares: {wrong}: a share is a number between 0 and 1")
     rng = Random(seed)
     return [example for example in examples if rng.random() < shares.get(example.task, 1.0)]
 

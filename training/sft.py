@@ -83,10 +83,10 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
     matrix_rate: float = field(default=0.0, metadata={"help": "Muon's rate for hidden matrices; 0: AdamW for all."})
     shares: dict[str, Any] = field(
         default_factory=dict,
-        metadata={"help": "Share of a task's examples to learn from, drawn by the seed; 1 for tasks not named."},
+        metadata={"help": "Share of a task's examples to learn from, by the seed, 1 for others; in --config's YAML."},
     )
     weights: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "Weight of a covered token by task; 1 for tasks not named."}
+        default_factory=dict, metadata={"help": "Weight of a covered token by task, 1 for others; in --config's YAML."}
     )
     read_weight: float = field(
         default=0.0,

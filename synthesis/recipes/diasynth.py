@@ -34,11 +34,11 @@ from string import Template
 from typing import Any, ClassVar, Literal, TypeVar
 
 from synthesis import characteristics, few_shots, seeds, topics
-from synthesis.asking import ask
+from synthesis.asking import ask, hinting
 from synthesis.dialogue import UNASSIGNED, Dialogue, Persona
 from synthesis.encoder import OFFLINE
-from synthesis.engine import Engine, Message, Reply, Request
-from synthesis.errors import ContextOverflow, Unsupported, UserError
+from synthesis.engine import Engine, Message, Request
+from synthesis.errors import ContextOverflow, UserError
 from synthesis.filter import Across, Filter, first_reason
 from synthesis.filters.copying import Copying
 from synthesis.filters.grounding import ABOUT, Judged, OnTopic
@@ -49,7 +49,7 @@ from synthesis.filters.reasoning import Reasoning
 from synthesis.filters.repetition import Repetition
 from synthesis.filters.structure import Structure
 from synthesis.filters.summary import Summary
-from synthesis.forms import Form
+from synthesis.forms import TEXT, Form
 from synthesis.recipe import Dropped, Pool, Seed, at_least, fork
 from synthesis.topics import Lists, Outline
 from synthesis.tree import Tree
@@ -144,6 +144,7 @@ LAPTOP: dict[str, Any] = {
     "few_shots": 0,
     "summary_few_shots": 0,
     "length": 600,
+    "longest_text": 200,
     "deal": False,
     "low": 8,
     "high": 12,
@@ -155,7 +156,7 @@ LAPTOP: dict[str, Any] = {
 }
 
 _LEAST = {
-    **dict.fromkeys(("subtopics_per_topic", "repeats", "length", "list_length", "summary_length"), 1),
+    **dict.fromkeys(("subtopics_per_topic", "repeats", "length", "list_length", "summary_length", "longest_text"), 1),
     **dict.fromkeys(("few_shots", "summary_few_shots", "topups", "resamples", "temperature", "same"), 0),
     **dict.fromkeys(("list_temperature", "summary_temperature", "duplicate"), 0),
     **dict.fromkeys(("personas_per_subtopic", "low"), 2),
@@ -214,6 +215,7 @@ class Diasynth:
     # dialogues
     form: Literal["tags", "json"] = "tags"
     grammar: bool = False
+    longest_text: int = TEXT  # choice: characters of a turn, entry or summary that a grammar allows
     cot: bool = True
     assign: bool = False  # choice: each persona has its speaker
     deal: bool = False  # choice: values of the characteristics are dealt, not chosen by the model
@@ -259,7 +261,7 @@ class Diasynth:
 
         Fewer than `n` where lists stay short, or where topics times subtopics times pairs are less.
         """
-        pairs = await self._tree().pairs(_hinting(engine), self._given(), n, rng)
+        pairs = await self._tree().pairs(hinting(engine), self._given(), n, rng)
         log.info("seeds: %d of %d wanted", len(pairs), n)
         shots = few_shots.load(self.exemplars)
         dealt = characteristics.dealt(characteristics.distributions(self.characteristics), len(pairs), rng)
@@ -277,8 +279,11 @@ class Diasynth:
             }
             yield Seed(f"diasynth-{digest}", content)
 
+    def _form(self) -> Form:
+        return Form(self.form, self.grammar, self.longest_text)
+
     def _tree(self) -> Tree:
-        how = Lists(Form(self.form, self.grammar), self.list_temperature, self.top_p, self.list_length, self.topups)
+        how = Lists(self._form(), self.list_temperature, self.top_p, self.list_length, self.topups)
         return Tree(
             how,
             self.subtopics_per_topic if self.subtopics else 0,
@@ -307,7 +312,7 @@ class Diasynth:
 
     async def dialogue(self, seed: Seed, pool: Pool, engine: Engine, rng: Random) -> Dialogue:
         """The first dialogue of a few tries that its filters keep, and the first such summary of it."""
-        asked = _hinting(engine)
+        asked = hinting(engine)
         wanted = set(seed.content["few_shots"])
         by_id = {shot.id: shot for shot in pool.exemplars if shot.id in wanted}
         shown = [by_id[id_] for id_ in seed.content["few_shots"]]
@@ -328,7 +333,7 @@ class Diasynth:
 
     async def _written(self, seed: Seed, shown: Sequence[Dialogue], engine: Engine, rng: Random) -> Dialogue:
         """One dialogue, with as many few-shots as the context takes."""
-        content, form = seed.content, Form(self.form, self.grammar)
+        content, form = seed.content, self._form()
         speakers = content["speakers"]
         most = self.few_shots if self.cot else min(2, self.few_shots)  # 2, as published
         request = Request(
@@ -388,7 +393,7 @@ class Diasynth:
         )
 
     async def _summed_up(self, made: Dialogue, shown: Sequence[Dialogue], engine: Engine, rng: Random) -> Dialogue:
-        form = Form(self.form, self.grammar)
+        form = self._form()
         request = Request(
             "summary",
             self.summary_length,
@@ -439,20 +444,6 @@ class Diasynth:
 def _names() -> frozenset[str]:
     """Given names."""
     return frozenset(seeds.lines(HERE / "spc_names.txt"))
-
-
-def _hinting(engine: Engine) -> Engine:
-    """`engine`, which names the flag that helps where a grammar is refused."""
-
-    async def asked(request: Request) -> Reply:
-        try:
-            return await engine(request)
-        except Unsupported as error:
-            if request.grammar is None:
-                raise
-            raise Unsupported(f"{error}; --no-grammar asks for the same form in words") from error
-
-    return asked
 
 
 T = TypeVar("T")

@@ -29,7 +29,7 @@ from string import Template
 from typing import Any, ClassVar, Literal
 
 from synthesis import critics, dialogue_files, personas, reading, seeds
-from synthesis.asking import together
+from synthesis.asking import hinting, together
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, Persona, Rejected, transcript
 from synthesis.encoder import OFFLINE
@@ -307,7 +307,7 @@ class Spc:
         while True:
             request = self._call(empty, shown)
             try:
-                reply = await engine(dataclasses.replace(request, seed=seed, conversation=empty.id))
+                reply = await hinting(engine)(dataclasses.replace(request, seed=seed, conversation=empty.id))
             except ContextOverflow:
                 if not shown:
                     raise

@@ -50,8 +50,8 @@ STATEMENTS = 20000
 DRILLS = 9000
 """Of each kind among the text (choice): 18 % of its tokens."""
 
-OF_TRAITS = [f"spc.{call}" for call in spc.SENTENCES]
-"""Tasks whose keys are single traits, not dialogues."""
+OF_TRAITS = [f"spc.{call}" for call in (*spc.SENTENCES, *spc.QUERIES)]
+"""Tasks whose keys are single traits or numbers, not dialogues."""
 
 FEWER = 6000
 """Of each kind among the calls (choice): what was learned is kept."""
@@ -96,13 +96,12 @@ def facts(rows: list[Row], dropped: Counter[str], absent: list[str], digest: str
     """What is learned from, by source and task; what was left out. `digest`: the corpus'."""
     fit = fitting(rows)
     learned = [row for row in fit if not row.held_out]
-    examples, dialogues = Counter(row.source for row in learned), Counter[str]()
-    dialogues.update(source for source, _ in {(row.source, row.key) for row in learned if row.task not in OF_TRAITS})
+    pieces = {(row.source, row.key) for row in learned if row.task not in OF_TRAITS}
+    dialogues = Counter(source for source, _ in pieces)
     return {
         "data": [
             {"source": source, "licence": LICENCES.get(source, "unknown"), "dialogues": dialogues[source]}
-            | {"examples": count}
-            for source, count in examples.most_common()
+            for source, _ in Counter(row.source for row in learned).most_common()
         ],
         "corpus": digest,
         "tasks": dict(Counter(row.task for row in learned).most_common()),

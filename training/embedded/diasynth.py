@@ -18,7 +18,7 @@ from synthesis.recipe import Dropped, Pool, Seed
 from synthesis.recipes import diasynth
 from synthesis.recipes.diasynth import SUMMARY, Diasynth
 from synthesis.topics import PERSONAS, SUBTOPICS, Lists
-from training.embedded.hobbies import CALLED, TOPICS
+from training.embedded.hobbies import CALLED, FAMILIES, TOPICS
 from training.embedded.knowing import Knowing, Runs
 from training.embedded.people import persona, subject, told_of
 from training.embedded.persona_chat import lines
@@ -89,7 +89,9 @@ def rows(
         yield from _lists(runs, outlines, casts, rng, scale)
         dropped.update(runs.dropped)
     some = rng.sample(material, min(len(material), round(3 * VERDICTS * scale)))
-    scenes = [scene for talk in some if (scene := _scene(talk, common, rng)) and scene.subtopic != USUAL]
+    scenes = [
+        scene for talk in some if (scene := _scene(talk, common, rng)) and scene.topic != USUAL != scene.subtopic
+    ]
     yield from _verdicts(scenes[: round(VERDICTS * scale)], rng)
     for source, key, said, summary in summaries:
         form = Form(rng.choice(("tags", "json")), held=True)
@@ -190,12 +192,13 @@ def _summed_up(source: str, key: str, said: str, summary: str, form: Form) -> Ro
 
 
 def _verdicts(scenes: Sequence[Scene], rng: Random) -> Iterator[Row]:
-    """Whether a dialogue is about its subject, or about that of one on another topic."""
+    """Whether a dialogue is about its subject, or about that of one on another topic of another family."""
     learned = [scene for scene in scenes if not held_out(scene.talk.id)]
     for scene in scenes:
         yes = rng.random() < 0.5
-        away = () if yes else (each.subtopic for each in learned if each.topic != scene.topic)
-        others = [subtopic for subtopic in away if subtopic != scene.subtopic]
+        akin = {scene.topic}.union(*(family for family in FAMILIES if scene.topic in family))
+        away = () if yes else (each.subtopic for each in learned if each.topic not in akin)
+        others = [subtopic for subtopic in away if subtopic != scene.subtopic and subtopic not in akin]
         about = rng.choice(others) if others else scene.subtopic
         text = lines(scene.turns)
         if not others or about.casefold() not in text.casefold():

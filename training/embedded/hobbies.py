@@ -184,3 +184,10 @@ CALLED = {
     "icehockey": "Ice Hockey",
 }
 """Topics of the corpus, as somebody would name them."""
+
+FAMILIES = (
+    {"Films", "Disney Films", "Space Films", "Thrillers", "Action Films", "Comedies", "Horror Films", "Superheroes",
+     "Fantasy Stories", "Fast Cars", "Music and Films"},
+    {"Music", "Pop Music", "Rap Music", "Rock Music", "Old Bands", "Pop Stars", "Music and Films"},
+)  # fmt: skip
+"""Topics of which one may be what a talk on another is about."""

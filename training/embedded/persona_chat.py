@@ -91,7 +91,7 @@ class Sayable:
     reactions: Sequence[str]
 
     def exchanges(self, count: int, rng: Random) -> list[Exchange]:
-        """So many, `EXCHANGES` at most; a model can take these traits from nowhere but the profile."""
+        """So many queries and what is told and asked back. What any query fits is nowhere but in the profile."""
         known, anything = rng.sample(list(self.answers), 2 * count), rng.sample(ANYTHING, count)
         return [self._exchange(*each, rng) for each in zip(known[::2], known[1::2], anything, strict=True)]
 

@@ -40,16 +40,16 @@ def _opens(said: str) -> bool:
 
 _KIND = re.compile(
     r"^(?:(?:Oh|Wow|Ah|Haha|Well|Really|Hey)[,.! ]+)*"
-    r"(?:That|That's|You|You're|Sounds|Nice|Cool|Great|Awesome|Lovely|Sweet|Interesting|Amazing|Wonderful|Lucky|How|What)"
+    r"(?:That|That's|You|You're|Sounds|Nice|Cool|Great|Awesome|Lovely|Sweet|Interesting|Amazing|Wonderful|Lucky|How)"
     r"\b.*\b(?:nice|cool|great|fun|interesting|awesome|amazing|lovely|lucky|good|wonderful|impressive|neat|sweet"
     r"|fascinating|fantastic|exciting|rewarding|special|brave|smart|clever|adorable|beautiful|incredible|perfect)\b"
     r"(?: .*)?[.!]$",
     re.IGNORECASE,
 )
 _NARROW = re.compile(
-    r"\b(?:i|i'm|i'd|i've|me|my|we|our|he|she|they|them|his|her|their|not|n't|no|never|was|were|had|but|movies?|films?"
+    r"\b(?:i|i'm|i'd|i've|me|my|we|our|he|she|they|them|his|her|their|not|no|never|was|were|had|but|movies?|films?"
     r"|songs?|shows?|games?|books?|bands?|teams?|ones?|albums?|idea|question|point|talking|chatting|meet|day|night|luck"
-    r"|thanks?|too|also|choice|pick|list)\b",
+    r"|thanks?|too|also|choice|pick|list)\b|n't\b|\ban? \w+ (?!time|deal|lot)\w+[.!]$",
     re.IGNORECASE,
 )
 

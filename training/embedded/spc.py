@@ -148,7 +148,7 @@ def _generated(
     short += [part for part in learned if len(calls.lines(part[1])) < 900]
     todo = [(talk.source, talk.id, part) for talk, part in parts]
     todo += [("seeds", name, part) for name, part in given for _ in range(PASSES["seeds"])]
-    filters = Spc(**{**Spc.presets["laptop"], "coverage": 0}).filters(Knowing({}))
+    filters = Spc(**Spc.presets["laptop"]).filters(Knowing({}))
     for source, key, plain in todo:
         part = _woven(plain, sayable, rng)
         reason = runs.done(_reason(filters, part))

@@ -170,7 +170,7 @@ _PAST = {
     "enjoyed": "enjoy", "wanted": "want", "visited": "visit", "gave": "give", "came": "come", "drove": "drive",
 }  # fmt: skip
 _NEGATIONS = (
-    (r"\b(have|has|had|am|is|are|was|were) never\b", r"\1"),
+    (r"^(I|My [\w ]+?) (have|has|had|am|is|are|was|were) never\b", r"\1 \2"),
     (r"^(I|My [\w ]+?) never (\w+)", r"\1 always \2"),
     (r"\bdo not\b |\bdon't\b ", ""),
     (r"\b(am|is|are|was|were|can|could|will|would|should|have|has) not\b", r"\1"),
@@ -178,7 +178,8 @@ _NEGATIONS = (
     (r"\b(is|are|was|were|have|has|would|could)n't\b", r"\1"),
     (r"^I (am|was|can|could|will|would|should)\b", r"I \1 not"),
     (
-        r"^I have (been|seen|had|lived|worked|always|known|played|done|made|read|tried|visited|loved)\b",
+        r"^I have (been|seen|had|always|known|done|made|read|got|met|written|found|heard|become|come|gone|grown|taken"
+        r"|given|gotten|spent|bought|taught|kept|lost|won|thought|told|begun|broken|built|sung|swum|run|used|\w{3,}ed)\b",
         r"I have not \1",
     ),
     (rf"^I (really |usually |often |always |also )?({_PLAIN_VERBS})\b", r"I do not \2"),

@@ -58,10 +58,17 @@ class Training:
         missing = [name for name in (*learned, "facts.json") if not self._has(name)]
         if missing:
             raise UserError(f"--data {self.data} lacks {', '.join(missing)}; make embedded CORPUS=... makes them")
-        now, note = {name: sha256(self.data / name, "--data") for name in learned}, self.out / NOTE
-        if note.is_file() and parse(read_text(note, "note"), str(note)) != now:
-            raise UserError(f"--out {self.out} was trained on other data than {self.data}: remove it to train anew")
+        now, note = (
+            {name: sha256(self.data / name, "--data") for name in learned} | {"size": self.size},
+            self.out / NOTE,
+        )
         first, last = (self.out / part for part in PARTS)
+        begun = note.is_file() or first.is_dir()
+        if begun and (parse(read_text(note, "note"), str(note)) if note.is_file() else None) != now:
+            raise UserError(
+                f"--out {self.out} was not trained on {self.data} in size {self.size}, or does not say so: remove it "
+                "to train anew"
+            )
         if _finished(last) and not _finished(first):
             raise UserError(f"--out {self.out} has {last.name}, but not {first.name} before it: remove both")
         write_json(note, now)

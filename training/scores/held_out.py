@@ -42,7 +42,7 @@ class HeldOut:
 
 
 def read(corpus: Path, seed: int) -> HeldOut:
-    """The held-out 2 % of a corpus file, by the rule that training goes by; chance of each part by `seed` and its id.
+    """What is held out of a corpus file, by the rule that training goes by; chance of each part by `seed` and its id.
 
     Of talks with given profiles, one of the two profiles is in nothing learned; the other may be, and single traits.
 

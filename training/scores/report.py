@@ -130,6 +130,7 @@ def _how(facts: Facts) -> str:
         f"Identification: {model['identification'].get('profile_speakers', 0)} speakers of the model's, "
         f"{chat['human']['identification'].get('profile_speakers', 0)} of people's. Distinct-2 and self-BLEU are "
         f"taken over pairs of both cut to the same words ({number(model['words'])} in all). Verdicts on: {sizes}. "
+        "The first model was measured when it was made, by the preset of then, without a grammar that counts turns. "
         "By likelihood: no verdict is asked; it is the share of talks that are likelier, as the generator's own "
         "reply, than with the profiles exchanged or their turns shuffled. "
         f"Formats: {n['runs']} seeds of each form of a recipe, with its grammars and without any."

@@ -215,7 +215,7 @@ async def _scores(engine: Engine, question: Question | Weighed) -> Scores | None
 
 
 async def _share(engine: Engine, question: Weighed) -> float:
-    """1 where the real reply is the likelier one, 0 where it is not, else a half: so their AUC is the mean of it."""
+    """1 where the real reply is the likelier one, 0 where it is not, else a half; but for these AUC is its mean."""
     real, corrupted = await together(
         likelihood.replied(engine, (("user", prompt),), said, "verdict", question.id)
         for prompt, said in (question.real, question.corrupted)
