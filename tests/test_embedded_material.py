@@ -129,6 +129,8 @@ def test_a_small_build_has_every_call_and_the_recipes_read_its_answers(
             READERS[row["task"]](row["prompt"][-1]["content"], row["completion"][0]["content"])
             checked += 1
     assert checked > 100
+    lengths = [row["completion"][0]["content"].count("\n") + 1 for row in rows if row["task"] == "solid_rl.one_step"]
+    assert min(lengths) <= 5 < max(lengths), "else nobody has to look at the plan"
     assert all(
         Form("tags", held=True).read_list("subtopics", row["completion"][0]["content"])
         for row in rows

@@ -86,7 +86,9 @@ def merged(request: Request) -> str:
 
 
 async def _at_once(each: Sought, rng: Random) -> list[Row]:
-    """The whole dialogue in one reply."""
+    """The whole dialogue, or its beginning, in one reply: else the model would count and not look at the plan."""
+    low = SolidRl.presets["laptop"]["low"]
+    each = replace(each, turns=each.turns[: rng.randint(min(low, len(each.turns)), len(each.turns))])
     quality = rng.choice(("", "", one_step.GOOD))
     fields = {**SolidRl.presets["improved"], "consistency": "none", "quality": quality}
     engine = Knowing({"one step": lambda request: one_step.render(each.turns)})
