@@ -7,8 +7,10 @@ SDPA or eager attention, on any device) for most models; `keeps_apart` tries it,
 from __future__ import annotations
 
 import inspect
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -38,27 +40,44 @@ def keeps_apart(model: PreTrainedModel) -> bool:
     return bool((one - other).abs().max() <= 1e-5 * one.abs().max())
 
 
-def pack(sizes: Mapping[int, int], length: int, rng: Random) -> list[list[int]]:
-    """Rows of at most `length` tokens, best fit decreasing within random groups of 4,096 examples.
+GROUP = 4096
+"""Examples among which a row's are chosen."""
 
-    `sizes`: tokens by example. Every example is in exactly one row. Raises UserError for one longer than `length`.
+
+def pack(
+    sizes: Mapping[int, int], length: int, rng: Random, fillers: Mapping[int, int] | None = None
+) -> list[list[int]]:
+    """Rows of at most `length` tokens, best fit decreasing within random groups of GROUP examples.
+
+    `sizes`: tokens by example; every one is in exactly one row. `fillers`: others, which are put where there is room,
+    but open no row. Raises UserError for an example longer than `length`.
     """
-    order = list(sizes)
+    sizes, fillers = dict(sizes), dict(fillers or {})
+    longest = max(sizes.values(), default=0)
+    if longest > length:
+        raise UserError(f"an example of {longest} tokens does not fit a row of {length}: leave it out or raise it")
+    order, more = list(sizes), list(fillers)
     rng.shuffle(order)
+    rng.shuffle(more)
+    starts = range(0, len(order), GROUP)
+    share = -(-len(more) // max(1, len(starts)))
     rows: list[list[int]] = []
-    for start in range(0, len(order), 4096):
-        open_rows: dict[int, list[list[int]]] = {}  # by room left
-        for example in sorted(order[start : start + 4096], key=lambda example: -sizes[example]):
-            size = sizes[example]
-            if size > length:
-                raise UserError(
-                    f"an example of {size} tokens does not fit a row of {length}: leave it out or raise it"
-                )
-            room = min((room for room, held in open_rows.items() if room >= size and held), default=0)
-            row = open_rows[room].pop() if room else []
-            row.append(example)
-            open_rows.setdefault((room or length) - size, []).append(row)
-        rows += [row for held in open_rows.values() for row in held]
+    for number, start in enumerate(starts):
+        rooms: list[tuple[int, int]] = []  # what is left of each row of the group, and its number, in order
+        wanted = sorted(order[start : start + GROUP], key=lambda example: -sizes[example])
+        extra = sorted(more[number * share : (number + 1) * share], key=lambda example: -fillers[example])
+        for example in (*wanted, *extra):
+            size = sizes.get(example) or fillers[example]
+            at = bisect_left(rooms, (size, 0))
+            if at < len(rooms):
+                room, row = rooms.pop(at)
+            elif example in sizes:
+                room, row = length, len(rows)
+                rows.append([])
+            else:
+                continue
+            rows[row].append(example)
+            insort(rooms, (room - size, row))
     return rows
 
 
@@ -75,7 +94,8 @@ def batches(
 ) -> Dataset:
     """Batches of about `tokens` tokens: each holds rows of one of `lengths`, in random order.
 
-    Short examples go into short rows, where attention costs less; not `packed`, each has a row to itself. `weights`:
+    Short examples go into short rows, where attention costs less, or into what is left of longer ones; not `packed`,
+    each has a row to itself. `weights`:
     by task, how much a covered token counts, 1 for tasks not named; this times the example's own weight is scaled to
     a mean of 1 over all covered tokens. `read_weight`, if not 0, covers what is only read too, at this weight. So many
     `processes` as take a step together take batches that follow each other: those have rows of one length, or the
@@ -86,16 +106,18 @@ def batches(
 
     rng = Random(seed)
     groups: list[list[tuple[int, list[list[int]]]]] = []
-    lower = 0
+    left = {at: len(one.ids) for at, one in enumerate(examples) if len(one.ids) <= max(lengths)}
     counted = Weights(weights, read_weight).scaled(examples)
-    for length in sorted(lengths):
-        sizes = {at: len(one.ids) for at, one in enumerate(examples) if lower < len(one.ids) <= length}
-        rows = pack(sizes, length, rng) if packed else [[at] for at in sizes]
+    for length, shorter in pairwise([*sorted(lengths, reverse=True), 0]):
+        sizes = {at: size for at, size in left.items() if size > shorter}
+        others = {at: size for at, size in left.items() if size <= shorter}
+        rows = pack(sizes, length, rng, others) if packed else [[at] for at in sizes]
+        taken_in = {at for row in rows for at in row}
+        left = {at: size for at, size in others.items() if at not in taken_in}
         rng.shuffle(rows)
         size = max(1, tokens // length)
         taken = [(length, rows[at : at + size]) for at in range(0, len(rows), size)]
         groups += [taken[at : at + processes] for at in range(0, len(taken), processes)]
-        lower = length
     rng.shuffle(groups)
     groups.sort(key=len, reverse=True)  # whole ones first: after an incomplete one no step would have one length
     made = [batch for group in groups for batch in group]
