@@ -13,7 +13,7 @@ def run(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_runs_add_up_and_what_each_learned_is_there() -> None:
-    """Two parts of one corpus count together, with the dialogues of the larger, a file that both runs read counts once, drills are of both."""
+    """Parts of one corpus count together, a file that both runs read counts once, drills are of both."""
     corpus, file = {"source": "talks", "dialogues": 7}, {"source": "x.jsonl", "sha256": "0a", "tokens": 30}
     first = run(1, base="org/base", data=[{**corpus, "tokens": 20}, file], tasks=[_task("text", 2), _task("drill", 1)])
     second = run(
