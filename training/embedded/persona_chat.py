@@ -73,7 +73,7 @@ def kept(talk: Talk, spare: Sequence[str], common: Container[str], rng: Random) 
 EXCHANGES = 5
 """At most so many are woven in."""
 
-KNOWN, OTHER, VARIED = 0.75, 0.6, 0.1
+KNOWN, OTHER, VARIED = 0.75, 0.6, 0.2
 """Shares (choices): exchanges that open with a query which the trait answers; that who answers asks something else
 back, not the same; and traits with words changed."""
 

@@ -28,7 +28,7 @@ EXEMPLARS = 0.1
 PAPER = 0.12
 """Share of generator examples in the published form."""
 
-WOVEN = 0.65
+WOVEN = 0.8
 """Share of conversations with traits woven in: corpora seldom say what their profiles tell."""
 
 CRITICS = {
