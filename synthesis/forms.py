@@ -26,6 +26,12 @@ THOUGHTS = 5
 """Reasoning may be so many texts long."""
 
 
+def exchanges(low: int, high: int) -> tuple[int, int, bool]:
+    """Fewest and most pairs of turns in `low` to `high` turns, and whether a single turn has to follow them."""
+    most = high // 2
+    return min(-(-low // 2), most), most, low == high and high % 2 == 1
+
+
 class Written(NamedTuple):
     """A conversation as it was read, and the reasoning that came before it."""
 
@@ -105,9 +111,8 @@ class Form:
         properties = {"reasoning": _text(THOUGHTS * self.longest)} if reasoned else {}
         line = rf": [^\s<][^<\n]{{0,{self.longest - 1}}}\n"
         opens, answers = (re.escape(name) + line for name in speakers)
-        least = min(-(-low // 2), high // 2)
-        odd = opens if low == high and high % 2 else ""
-        pattern = rf"<dialogue>\n({opens}{answers}){{{least},{high // 2}}}{odd}</dialogue>"
+        least, most, odd = exchanges(low, high)
+        pattern = rf"<dialogue>\n({opens}{answers}){{{least},{most}}}{opens if odd else ''}</dialogue>"
         thought = rf"<cot>\n[^<]{{1,{THOUGHTS * self.longest}}}</cot>\n" if reasoned else ""
         return self._grammar({**properties, "dialogue": turns}, thought + pattern)
 

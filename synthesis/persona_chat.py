@@ -7,6 +7,7 @@ from string import Template
 
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Grammar
+from synthesis.forms import exchanges
 from synthesis.personas import bullets
 from synthesis.reading import USERS
 
@@ -75,11 +76,10 @@ SAID = r": [^\s][^\n]{0,239}"
 def held(low: int, high: int) -> Grammar:
     """Holds a conversation to `low` to `high` turns, of both users alike where that is possible."""
     opens, answers = (f"{user}{SAID}" for user in USERS)
-    most = high // 2
-    least = min(-(-low // 2), most)
-    odd = rf"\n{opens}" if low == high and high % 2 else ""
+    least, most, odd = exchanges(low, high)
+    last = rf"\n{opens}" if odd else ""
     # a last line break: a model that wants to go on may only end behind it
-    return Grammar("regex", rf"{opens}\n{answers}(\n{opens}\n{answers}){{{least - 1},{most - 1}}}{odd}\n?")
+    return Grammar("regex", rf"{opens}\n{answers}(\n{opens}\n{answers}){{{least - 1},{most - 1}}}{last}\n?")
 
 
 def owned(traits: Sequence[str], user: str) -> str:

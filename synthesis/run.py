@@ -62,7 +62,7 @@ from synthesis.outcomes import Round, Row, Shard
 from synthesis.recipe import Dropped, Pool, Recipe, Seed, prompt_hash, rng_for
 from synthesis.seed_file import SeedFile
 from synthesis.sorting import Sorting
-from synthesis.storage import disk, dump, parse, read_text, replacing, write_json, write_jsonl
+from synthesis.storage import disk, dump, parse, read_text, replacing, sha256, write_json, write_jsonl
 from synthesis.tally import Stages, Tally
 
 VERSION = "0.1.0"
@@ -349,10 +349,7 @@ def _before(plan: Plan, number: int, retries: int) -> Path | None:
 def _source(plan: Plan, number: int, retries: int) -> bytes:
     """What a round's outcomes are made of besides the replies: the run, its seeds, and what the round before left."""
     before = Round(plan.folder, number - 1, plan.shard.count, retries=retries).parts() if number > 1 else []
-    made = []
-    for path in (plan.folder / "seeds.jsonl", *before):
-        with path.open("rb") as stream:
-            made.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    made = [sha256(path, "run") for path in (plan.folder / "seeds.jsonl", *before)]
     return dump([VERSION, plan.identity(), *made]).encode()
 
 

@@ -56,6 +56,19 @@ class Shop:
         self.flushed.append(str(error))
 
 
+class Slow(Shop):
+    """A member whose checks fail, but not before `told` is set."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        super().__init__(url, seconds)
+        self.told = asyncio.Event()
+
+    async def check(self) -> None:
+        self.checks += 1
+        await self.told.wait()
+        raise Unavailable("not well")
+
+
 class Limited(Shop):
     """A member that admits as a host does. `refusals`: the times that it names, one for each that is refused.
 

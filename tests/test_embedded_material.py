@@ -116,13 +116,14 @@ def test_a_small_build_has_every_call_and_the_recipes_read_its_answers(
     assert facts["absent"] == ["qmsum", "sgd", "clinc150", "medquad", "multiwoz"]
     recipes = Counter(task.partition(".")[0] for task in facts["tasks"])
     assert set(recipes) == {"text", "drills", "spc", "diasynth", "solid", "solid_rl", "autoconv", "luas"}
-    learned = [json.loads(line) for line in (out / "calls.train.jsonl").read_text().splitlines()]
-    learned += [json.loads(line) for line in (out / "text.train.jsonl").read_text().splitlines()]
-    assert facts["tasks"] == Counter(row["task"] for row in learned), "only what is learned is counted"
+    rows, texts = (
+        [json.loads(line) for line in (out / f"{part}.train.jsonl").read_text().splitlines()]
+        for part in ("calls", "text")
+    )
+    assert facts["tasks"] == Counter(row["task"] for row in rows + texts), "only what is learned is counted"
     assert {"spc.generate", "diasynth.dialogue", "solid.turn", "solid_rl.one_step", "luas.slots"} <= set(
         facts["tasks"]
     )
-    rows = [json.loads(line) for line in (out / "calls.train.jsonl").read_text().splitlines()]
     checked = 0
     for row in rows:
         if row["task"] in READERS:

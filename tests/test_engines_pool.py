@@ -29,7 +29,7 @@ from synthesis.errors import (
     Unreachable,
     UserError,
 )
-from tests.shops import QUICK, Limited, Shop
+from tests.shops import QUICK, Limited, Shop, Slow
 
 
 def number(value: int | str, conversation: str | None = None) -> Request:
@@ -422,18 +422,18 @@ async def test_one_failed_check_does_not_cut_a_long_reply_off() -> None:
 
 
 async def test_one_that_answers_meanwhile_does_not_hang() -> None:
-    shop = Shop("only", 60.0)
-    shop.well = False
+    shop = Slow("only", 60.0)
     async with pool_of(shop, silence=0.2, first=0.03) as pool:
         hanging = asyncio.create_task(pool(number(1)))
         while not shop.checks:
             await asyncio.sleep(0.001)
         shop.seconds = 0.001
         await pool(number(2))
-        checks = shop.checks
-        while shop.checks < checks + 2:
+        answered = time.monotonic()
+        shop.told.set()
+        while shop.checks < 2:
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
+        assert time.monotonic() - answered > 0.15, "what was answered meanwhile is a word: it is looked at anew"
         assert pool.healthy == ["only"], "three checks in a row count, with nothing else in between"
         hanging.cancel()
         await asyncio.gather(hanging, return_exceptions=True)

@@ -52,7 +52,7 @@ def pack(
     `sizes`: tokens by example; every one is in exactly one row. `fillers`: others, which are put where there is room,
     but open no row. Raises UserError for an example longer than `length`.
     """
-    sizes, fillers = dict(sizes), dict(fillers or {})
+    fillers = fillers or {}
     longest = max(sizes.values(), default=0)
     if longest > length:
         raise UserError(f"an example of {longest} tokens does not fit a row of {length}: leave it out or raise it")
@@ -95,12 +95,11 @@ def batches(
     """Batches of about `tokens` tokens: each holds rows of one of `lengths`, in random order.
 
     Short examples go into short rows, where attention costs less, or into what is left of longer ones; not `packed`,
-    each has a row to itself. `weights`:
-    by task, how much a covered token counts, 1 for tasks not named; this times the example's own weight is scaled to
-    a mean of 1 over all covered tokens. `read_weight`, if not 0, covers what is only read too, at this weight. So many
-    `processes` as take a step together take batches that follow each other: those have rows of one length, or the
-    others would wait for the one with the longest. Columns: length, and by row, without padding,
-    input_ids, labels, position_ids and weights.
+    each has a row to itself. `weights`: by task, how much a covered token counts, 1 for tasks not named; this times
+    the example's own weight is scaled to a mean of 1 over all covered tokens. `read_weight`, if not 0, covers what is
+    only read too, at this weight. So many `processes` as take a step together take batches that follow each other:
+    those have rows of one length, or the others would wait for the one with the longest. Columns: length, and by row,
+    without padding, input_ids, labels, position_ids and weights.
     """
     from datasets import Dataset, Features, List, Value
 

@@ -7,7 +7,6 @@ would be another model without a word. Pickled weights are never opened.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthesis.errors import UserError
 from synthesis.server.checkpoint import read_json, weight_files
+from synthesis.storage import sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,11 +117,7 @@ def _check_base(name: str, recorded: str, folder: Path, base: str) -> None:
 
 
 def _weights_digest(folder: Path) -> str:
-    total = hashlib.sha256()
-    for path in weight_files(folder):
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
+    return " ".join(sha256(path, "model") for path in weight_files(folder))
 
 
 def _sides(name: str, path: Path) -> dict[str, dict[str, Tensor]]:

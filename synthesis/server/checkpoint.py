@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthesis.errors import UserError
+from synthesis.storage import sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -186,6 +187,5 @@ def digest(folder: Path) -> str:
     names = (*DIGESTED, *(() if (folder / "tokenizer.json").exists() else OLDER))
     for path in [*(folder / name for name in names), *weight_files(folder)]:
         if path.is_file():
-            with path.open("rb") as file:
-                total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            total.update(f"{path.name}\0{sha256(path, 'model')}\n".encode())
     return total.hexdigest()

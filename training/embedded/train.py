@@ -58,13 +58,11 @@ class Training:
         missing = [name for name in (*learned, "facts.json") if not self._has(name)]
         if missing:
             raise UserError(f"--data {self.data} lacks {', '.join(missing)}; make embedded CORPUS=... makes them")
-        now, note = (
-            {name: sha256(self.data / name, "--data") for name in learned} | {"size": self.size},
-            self.out / NOTE,
-        )
+        note = self.out / NOTE
+        now = {name: sha256(self.data / name, "--data") for name in learned} | {"size": self.size}
+        before = parse(read_text(note, "note"), str(note)) if note.is_file() else None
         first, last = (self.out / part for part in PARTS)
-        begun = note.is_file() or first.is_dir()
-        if begun and (parse(read_text(note, "note"), str(note)) if note.is_file() else None) != now:
+        if before != now and (before is not None or first.is_dir()):
             raise UserError(
                 f"--out {self.out} was not trained on {self.data} in size {self.size}, or does not say so: remove it "
                 "to train anew"
