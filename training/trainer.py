@@ -14,6 +14,7 @@ from trl import SFTTrainer
 
 from training.data import IGNORED, Encoded
 from training.guards import Guarded
+from training.likelihood import summed
 from training.muon import MuonAdamW
 from training.packing import batches, collate
 
@@ -52,15 +53,14 @@ class Trainer(Guarded, SFTTrainer):  # type: ignore[misc]
 
         Weighted by task and example while training from `weights_from` on; evaluation is never weighted.
         """
-        labels = inputs["labels"][:, 1:]
-        covered = labels != IGNORED
+        labels = torch.nn.functional.pad(inputs["labels"][:, 1:], (0, 1), value=IGNORED)
+        weights = (labels != IGNORED).float()
+        count = weights.sum() if num_items_in_batch is None else num_items_in_batch
+        if model.training and self.state.global_step >= self.args.weights_from:
+            weights[:, :-1] *= inputs["weights"][:, 1:]
         read = ("input_ids", "position_ids") if self.args.pack else ("input_ids",)
         outputs = model(**{name: inputs[name] for name in read}, use_cache=False)
-        logits = outputs.logits[:, :-1][covered].float()
-        losses = torch.nn.functional.cross_entropy(logits, labels[covered], reduction="none")
-        if model.training and self.state.global_step >= self.args.weights_from:
-            losses = losses * inputs["weights"][:, 1:][covered]
-        loss = losses.sum() / (covered.sum() if num_items_in_batch is None else num_items_in_batch)
+        loss = summed(outputs.logits.flatten(0, 1), labels.flatten(), weights.flatten()) / count
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
