@@ -26,7 +26,7 @@ THOUGHTS = 5
 """Reasoning may be so many texts long."""
 
 
-def exchanges(low: int, high: int) -> tuple[int, int, bool]:
+def turn_pairs(low: int, high: int) -> tuple[int, int, bool]:
     """Fewest and most pairs of turns in `low` to `high` turns, and whether a single turn has to follow them."""
     most = high // 2
     return min(-(-low // 2), most), most, low == high and high % 2 == 1
@@ -111,7 +111,7 @@ class Form:
         properties = {"reasoning": _text(THOUGHTS * self.longest)} if reasoned else {}
         line = rf": [^\s<][^<\n]{{0,{self.longest - 1}}}\n"
         opens, answers = (re.escape(name) + line for name in speakers)
-        least, most, odd = exchanges(low, high)
+        least, most, odd = turn_pairs(low, high)
         pattern = rf"<dialogue>\n({opens}{answers}){{{least},{most}}}{opens if odd else ''}</dialogue>"
         thought = rf"<cot>\n[^<]{{1,{THOUGHTS * self.longest}}}</cot>\n" if reasoned else ""
         return self._grammar({**properties, "dialogue": turns}, thought + pattern)

@@ -7,7 +7,7 @@ from string import Template
 
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Grammar
-from synthesis.forms import exchanges
+from synthesis.forms import turn_pairs
 from synthesis.personas import bullets
 from synthesis.reading import USERS
 
@@ -76,7 +76,7 @@ SAID = r": [^\s][^\n]{0,239}"
 def held(low: int, high: int) -> Grammar:
     """Holds a conversation to `low` to `high` turns, of both users alike where that is possible."""
     opens, answers = (f"{user}{SAID}" for user in USERS)
-    least, most, odd = exchanges(low, high)
+    least, most, odd = turn_pairs(low, high)
     last = rf"\n{opens}" if odd else ""
     # a last line break: a model that wants to go on may only end behind it
     return Grammar("regex", rf"{opens}\n{answers}(\n{opens}\n{answers}){{{least - 1},{most - 1}}}{last}\n?")

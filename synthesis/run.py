@@ -349,7 +349,7 @@ def _before(plan: Plan, number: int, retries: int) -> Path | None:
 def _source(plan: Plan, number: int, retries: int) -> bytes:
     """What a round's outcomes are made of besides the replies: the run, its seeds, and what the round before left."""
     before = Round(plan.folder, number - 1, plan.shard.count, retries=retries).parts() if number > 1 else []
-    made = [sha256(path, "run") for path in (plan.folder / "seeds.jsonl", *before)]
+    made = [sha256(path, "seeds or outcomes") for path in (plan.folder / "seeds.jsonl", *before)]
     return dump([VERSION, plan.identity(), *made]).encode()
 
 

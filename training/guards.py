@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import Trainer
 
 from synthesis.errors import Failure, StorageError, UserError
-from synthesis.storage import disk, parse, read_text, write_json
+from synthesis.storage import disk, parse, read_text, sha256, write_json
 
 BEGUN = "begun.json"
 """Stands beside checkpoints and says what they come of."""
@@ -41,7 +40,7 @@ def goes_on(args: Any, model: str, examples: str) -> str | None:
     training had learned would be told to be this one's.
     """
     folder, start = Path(args.output_dir), Path(model) / "facts.json"
-    origin = hashlib.sha256(start.read_bytes()).hexdigest() if start.is_file() else model
+    origin = sha256(start, "facts of the model") if start.is_file() else model
     now = {"model": origin, "examples": examples, "seed": args.seed}
     last, noted = last_checkpoint(folder), folder / BEGUN
     if last and noted.is_file():

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, TrainerCallback
 from trl import SFTTrainer
 
+from training.cross_entropy import summed_cross_entropy
 from training.data import IGNORED, Encoded
 from training.guards import Guarded
-from training.likelihood import summed
 from training.muon import MuonAdamW
 from training.packing import batches, collate
 
@@ -53,17 +53,22 @@ class Trainer(Guarded, SFTTrainer):  # type: ignore[misc]
 
         Weighted by task and example while training from `weights_from` on; evaluation is never weighted.
         """
-        labels = torch.nn.functional.pad(inputs["labels"][:, 1:], (0, 1), value=IGNORED)
+        labels = _next(inputs["labels"])
         weights = (labels != IGNORED).float()
         count = weights.sum() if num_items_in_batch is None else num_items_in_batch
         if model.training and self.state.global_step >= self.args.weights_from:
             weights[:, :-1] *= inputs["weights"][:, 1:]
         read = ("input_ids", "position_ids") if self.args.pack else ("input_ids",)
         outputs = model(**{name: inputs[name] for name in read}, use_cache=False)
-        loss = summed(outputs.logits.flatten(0, 1), labels.flatten(), weights.flatten()) / count
+        loss = summed_cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), weights.flatten()) / count
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+
+def _next(labels: torch.Tensor) -> torch.Tensor:
+    """What each token has to predict: the label of the one behind it, IGNORED for the last; (rows, length) both."""
+    return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
 
 
 def task_losses(model: PreTrainedModel, examples: Sequence[Encoded], args: Any, pad: int) -> dict[str, Any]:
@@ -76,16 +81,14 @@ def task_losses(model: PreTrainedModel, examples: Sequence[Encoded], args: Any, 
         made = batches(chosen, args.row_lengths, args.step_tokens, 0, {}, packed=args.pack)
         for batch in DataLoader(made, batch_size=1, collate_fn=partial(collate, pad=pad)):
             inputs = {key: value.to(model.device) for key, value in batch.items()}
-            labels = inputs.pop("labels")[:, 1:]
+            labels = _next(inputs.pop("labels"))
             del inputs["weights"]
             if not args.pack:
                 del inputs["position_ids"]
             with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16):
-                logits = model(**inputs, use_cache=False).logits[:, :-1]
-            covered = labels != IGNORED
-            sums[task] += torch.nn.functional.cross_entropy(
-                logits[covered].float(), labels[covered], reduction="sum"
-            ).item()
+                logits = model(**inputs, use_cache=False).logits
+            covered = (labels != IGNORED).float()
+            sums[task] += summed_cross_entropy(logits.flatten(0, 1), labels.flatten(), covered.flatten()).item()
             counts[task] += int(covered.sum())
     total = sum(sums.values()) / sum(counts.values())
     by_task = {task: {"loss_per_token": sums[task] / counts[task], "tokens": counts[task]} for task in sorted(counts)}

@@ -303,11 +303,11 @@ class Spc:
     async def _write(self, empty: Dialogue, pool: Pool, engine: Engine, rng: Random) -> tuple[str, bool]:
         """The generator's text and whether it came to its end; with as many exemplars as the context takes."""
         shown = self._exemplars(empty, pool, rng)
-        seed, asked = draw_seed(rng), hinting(engine)
+        seed, engine = draw_seed(rng), hinting(engine)
         while True:
             request = self._call(empty, shown)
             try:
-                reply = await asked(dataclasses.replace(request, seed=seed, conversation=empty.id))
+                reply = await engine(dataclasses.replace(request, seed=seed, conversation=empty.id))
             except ContextOverflow:
                 if not shown:
                     raise

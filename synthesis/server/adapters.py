@@ -106,7 +106,7 @@ def _check_base(name: str, recorded: str, folder: Path, base: str) -> None:
     if recorded == base:
         return
     if there.is_dir():
-        if there.resolve() == folder.resolve() or _weights_digest(there) == _weights_digest(folder):
+        if there.resolve() == folder.resolve() or _digests(there, name) == _digests(folder, name):
             return
     elif there.name in (folder.resolve().name, base.rpartition("/")[2]):
         return
@@ -116,8 +116,8 @@ def _check_base(name: str, recorded: str, folder: Path, base: str) -> None:
     )
 
 
-def _weights_digest(folder: Path) -> str:
-    return " ".join(sha256(path, "model") for path in weight_files(folder))
+def _digests(base: Path, name: str) -> list[str]:
+    return [sha256(path, f"base of adapter {name}") for path in weight_files(base)]
 
 
 def _sides(name: str, path: Path) -> dict[str, dict[str, Tensor]]:

@@ -60,8 +60,8 @@ def reactions(talks: Iterable[Talk], least: int = 2) -> list[str]:
     for talk in talks:
         for before, turn in zip(talk.turns, talk.turns[1:], strict=False):
             first = next(iter(sentences(turn)), "")
-            fits = _KIND.match(first) and not _NARROW.search(first)
-            if fits and not before.endswith("?") and 2 <= len(first.split()) <= 7:
+            short = not before.endswith("?") and 2 <= len(first.split()) <= 7
+            if short and _KIND.match(first) and not _NARROW.search(first):
                 said[first] += 1
     return [each for each, count in said.items() if count >= least]
 
