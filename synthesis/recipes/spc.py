@@ -78,7 +78,8 @@ LAPTOP: dict[str, Any] = {
     "profiles": 120,
     "candidates": 2,
     "exemplars_per_prompt": 0,  # the embedded model is small enough to take up what another conversation is about
-    "top_p": None,  # choice: nearer to people's variety, and no worse otherwise
+    "temperature": 1.0,  # choice, with top_p: people's variety, and cooler it repeats itself and recites
+    "top_p": 0.97,
     "length": 384,
     "grammar": True,  # the embedded model is too small to count turns
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
