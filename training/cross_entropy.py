@@ -23,9 +23,11 @@ CHUNK = 2**26
 def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Sum over rows of weight times cross-entropy with the label, in float32.
 
-    Logits are (rows, words); labels, (rows,), are word numbers where a weight, (rows,), is not 0, and anything
-    elsewhere. A gradient is had for the logits alone. Raises ValueError for lengths that differ.
+    Logits are (rows, words), rows in as many dimensions as those of labels and weights; labels are word numbers where
+    a weight is not 0, and anything elsewhere. A gradient is had for the logits alone. Raises ValueError for numbers of
+    rows that differ.
     """
+    logits, labels, weights = logits.flatten(0, -2), labels.flatten(), weights.flatten()
     if not len(logits) == len(labels) == len(weights):
         raise ValueError(f"{len(logits)} rows of logits for {len(labels)} labels and {len(weights)} weights")
     total: Tensor = _Summed.apply(logits, labels, weights)  # type: ignore[no-untyped-call]

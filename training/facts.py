@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_
 ORIGIN = ("base", "relation")
 SHAPE = ("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 PACKAGES = ("torch", "transformers", "trl", "peft", "tokenizers", "accelerate")
+Join = Callable[[Sequence[int]], int]
+COUNTS: Mapping[str, Mapping[str, Join]] = {
+    "data": {"tokens": sum, "dialogues": max},
+    "tasks": {"examples": sum, "tokens": sum, "target_tokens": sum},
+}
+"""What becomes of the counts of several runs."""
 
 
 def tasks(examples: Sequence[Encoded]) -> list[dict[str, Any]]:
@@ -186,28 +192,25 @@ def joined(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     sums = {key: sum(run[key] for run in runs) for key in ("steps", "tokens_seen", "seconds")}
     start = {key: runs[0][key] for key in ORIGIN if key in runs[0]}
     last = {key: value for key, value in runs[-1].items() if key not in ORIGIN}
-    counts = {"data": ("tokens",), "tasks": ("examples", "tokens", "target_tokens")}
     learned = {
-        part: _summed([row for run in runs for row in run[part]], numbers)
-        for part, numbers in counts.items()
+        part: _merged([row for run in runs for row in run[part]], numbers)
+        for part, numbers in COUNTS.items()
         if all(part in run for run in runs)
     }
     return {**last, **start, **sums, **learned, "curve": points, "command": "\n".join(run["command"] for run in runs)}
 
 
-def _summed(rows: Sequence[Mapping[str, Any]], counts: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows that differ in more than `counts` and dialogues, each with the sums of those that do not.
+def _merged(rows: Sequence[Mapping[str, Any]], counts: Mapping[str, Join]) -> list[dict[str, Any]]:
+    """The rows that differ in more than `counts`, each with the counts of those that do not, joined; a file's once.
 
-    A file counts once. A source that had grown, or shrunk, before a later run has the dialogues of its largest time.
+    A source that had grown, or shrunk, before a later run has the dialogues of its largest time.
     """
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        rest = {key: value for key, value in row.items() if key not in (*counts, "dialogues")}
-        about = json.dumps([rest, "dialogues" in row], sort_keys=True)
+        rest = {key: value for key, value in row.items() if key not in counts}
+        about = json.dumps([rest, [key for key in counts if key in row]], sort_keys=True)
         if about not in found:
             found[about] = dict(row)
         elif "sha256" not in row:
-            found[about] |= {key: found[about][key] + row[key] for key in counts if key in row}
-            if "dialogues" in row:
-                found[about]["dialogues"] = max(found[about]["dialogues"], row["dialogues"])
+            found[about] |= {key: join((found[about][key], row[key])) for key, join in counts.items() if key in row}
     return list(found.values())

@@ -60,7 +60,7 @@ class Trainer(Guarded, SFTTrainer):  # type: ignore[misc]
             weights[:, :-1] *= inputs["weights"][:, 1:]
         read = ("input_ids", "position_ids") if self.args.pack else ("input_ids",)
         outputs = model(**{name: inputs[name] for name in read}, use_cache=False)
-        loss = summed_cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), weights.flatten()) / count
+        loss = summed_cross_entropy(outputs.logits, labels, weights) / count
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
@@ -88,7 +88,7 @@ def task_losses(model: PreTrainedModel, examples: Sequence[Encoded], args: Any, 
             with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=args.bf16):
                 logits = model(**inputs, use_cache=False).logits
             covered = (labels != IGNORED).float()
-            sums[task] += summed_cross_entropy(logits.flatten(0, 1), labels.flatten(), covered.flatten()).item()
+            sums[task] += summed_cross_entropy(logits, labels, covered).item()
             counts[task] += int(covered.sum())
     total = sum(sums.values()) / sum(counts.values())
     by_task = {task: {"loss_per_token": sums[task] / counts[task], "tokens": counts[task]} for task in sorted(counts)}
