@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -21,6 +20,7 @@ from training.examples import encode, read
 from training.models import Shape, new_model, train_tokenizer
 from training.packing import batches, collate, keeps_apart, pack
 from training.rows import rows
+from training.weights import Weights
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +135,10 @@ def test_packing_keeps_every_example_once_and_fills_rows() -> None:
 def test_what_is_left_of_long_rows_takes_short_examples() -> None:
     assert pack({0: 60, 1: 90}, 100, Random(0), {2: 40, 3: 11, 4: 10}) == [[1, 4], [0, 2]]
     sizes = [Random(0).randint(1, 100) for _ in range(3000)]
-    made = batches([encoded(size) for size in sizes], [25, 50, 100], 100, 0, {})
+    made = batches([encoded(size) for size in sizes], [25, 50, 100], 100, 0, Weights())
     assert sorted(len(part) for part in _parts(made)) == sorted(sizes), "each once"
     assert sum(sizes) > 0.98 * 100 * len(made)
-    unpacked = batches([encoded(size) for size in sizes], [25, 50, 100], 100, 0, {}, packed=False)
+    unpacked = batches([encoded(size) for size in sizes], [25, 50, 100], 100, 0, Weights(), packed=False)
     assert sorted(len(row) for batch in unpacked for row in batch["input_ids"]) == sorted(sizes)
 
 
@@ -164,26 +164,9 @@ def test_collate_pads_with_masked_tokens_of_a_document_of_their_own() -> None:
     assert tensors["weights"] == [[0.5, 0.5, 2.0, 0.0, 0.0, 0.0]]
 
 
-def test_weights_of_tasks_have_a_mean_of_one_over_covered_tokens() -> None:
-    made = batches([encoded(7, "talk"), encoded(3, "verdict")], [16], 16, 0, {"verdict": 5.0})
-    row = zip(made[0]["labels"][0], made[0]["weights"][0], strict=True)
-    counted = sorted(weight for label, weight in row if label != IGNORED)
-    # six tokens of weight 1 and two of weight 5: a mean of 2 before scaling
-    assert counted == pytest.approx([0.5] * 6 + [2.5] * 2)
-
-
-def test_what_is_only_read_counts_with_a_weight_of_its_own() -> None:
-    asked = replace(encoded(8, "talk"), mask=[0, 0, 0, 0, 0, 0, 1, 1])
-    made = batches([asked, encoded(3, "talk")], [16], 16, 0, {}, read_weight=0.25)
-    row = [w for label, w in zip(made[0]["labels"][0], made[0]["weights"][0], strict=True) if label != IGNORED]
-    # two written tokens and two of the text, five read ones, the first of both following nothing: (4 + 5 / 4) / 9
-    mean = 5.25 / 9
-    assert sorted(row) == pytest.approx([0.25 / mean] * 5 + [1 / mean] * 4)
-
-
 def test_processes_that_take_a_step_together_have_rows_of_one_length() -> None:
     examples = [encoded(size, "talk") for size in [3] * 22 + [12] * 9]
-    made = batches(examples, [4, 16], 16, 0, {}, processes=2)
+    made = batches(examples, [4, 16], 16, 0, Weights(), processes=2)
     pairs = [tuple(made[at : at + 2]["length"]) for at in range(0, len(made), 2)]
     assert sorted(pairs[:-1]) == [(4, 4)] * 2 + [(16, 16)] * 4, "nine of the short ones stand in long rows"
     assert pairs[-1] == (16,)

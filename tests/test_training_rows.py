@@ -17,6 +17,7 @@ from training.data import Encoded, fitting, shared
 from training.examples import Columns, Example, encode, fingerprint, marked_template, read
 from training.packing import batches, keeps_apart
 from training.rows import digest, drawn, rows
+from training.weights import Weights
 
 UNMARKED = (
     "{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}\n{% endfor %}"
@@ -253,15 +254,8 @@ def test_a_task_gives_its_share_of_examples_always_the_same_ones() -> None:
             shared(made, {"few": wrong}, 1)  # type: ignore[dict-item]
 
 
-def test_weights_of_examples_have_a_mean_of_one_over_covered_tokens() -> None:
-    made = batches([encoded(7, 1.0), encoded(3, 5.0)], [16], 16, 0, {})
-    row = zip(made[0]["labels"][0], made[0]["weights"][0], strict=True)
-    # six tokens of weight 1 and two of weight 5: a mean of 2 before scaling
-    assert sorted(weight for label, weight in row if label >= 0) == pytest.approx([0.5] * 6 + [2.5] * 2)
-
-
 def test_unpacked_every_example_has_a_row_to_itself() -> None:
-    made = batches([encoded(3) for _ in range(5)], [16], 48, 0, {}, packed=False)
+    made = batches([encoded(3) for _ in range(5)], [16], 48, 0, Weights(), packed=False)
     assert sorted(len(step["input_ids"]) for step in made) == [2, 3]
     assert {len(row) for step in made for row in step["input_ids"]} == {3}
 

@@ -19,7 +19,7 @@ HYPERPARAMETERS = (
     "learning_rate", "matrix_rate", "adam_beta1", "adam_beta2", "weight_decay", "max_grad_norm", "lr_scheduler_type",
     "lr_scheduler_kwargs", "warmup_steps", "num_train_epochs", "max_steps", "stop_at", "early_stopping_patience",
     "gradient_accumulation_steps", "step_tokens", "row_lengths", "pack", "max_train_samples", "shares",
-    "weights", "weights_from", "read_weight", "seed", "bf16",
+    "weights", "weights_from", "read_weight", "mention_weights", "seed", "bf16",
 )  # fmt: skip
 LORA = ("r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora")
 ORIGIN = ("base", "relation")

@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from synthesis.errors import UserError
 from training.data import IGNORED, Encoded
+from training.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -86,27 +86,25 @@ def batches(
     lengths: Sequence[int],
     tokens: int,
     seed: int,
-    weights: Mapping[str, float],
+    weights: Weights,
     *,
     packed: bool = True,
-    read_weight: float = 0.0,
     processes: int = 1,
 ) -> Dataset:
     """Batches of about `tokens` tokens: each holds rows of one of `lengths`, in random order.
 
     Short examples go into short rows, where attention costs less, or into what is left of longer ones; not `packed`,
-    each has a row to itself. `weights`: by task, how much a covered token counts, 1 for tasks not named; this times
-    the example's own weight is scaled to a mean of 1 over all covered tokens. `read_weight`, if not 0, covers what is
-    only read too, at this weight. So many `processes` as take a step together take batches that follow each other:
-    those have rows of one length, or the others would wait for the one with the longest. Columns: length, and by row,
-    without padding, input_ids, labels, position_ids and weights.
+    each has a row to itself. `weights` are scaled to a mean of 1 over all tokens that count. So many `processes` as
+    take a step together take batches that follow each other: those have rows of one length, or the others would wait
+    for the one with the longest. Columns: length, and by row, without padding, input_ids, labels, position_ids and
+    weights.
     """
     from datasets import Dataset, Features, List, Value
 
     rng = Random(seed)
     groups: list[list[tuple[int, list[list[int]]]]] = []
     left = {at: len(one.ids) for at, one in enumerate(examples) if len(one.ids) <= max(lengths)}
-    counted = Weights(weights, read_weight).scaled(examples)
+    counted = weights.scaled(examples)
     for length, shorter in pairwise([*sorted(lengths, reverse=True), 0]):
         sizes = {at: size for at, size in left.items() if size > shorter}
         others = {at: size for at, size in left.items() if size <= shorter}
@@ -130,37 +128,6 @@ def batches(
     columns = {"length": Value("int32"), "rows": List(List(Value("int32")))}
     plan = {"length": [length for length, _ in made], "rows": [rows for _, rows in made]}
     return Dataset.from_dict(plan, features=Features(columns)).with_transform(assembled)
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each token counts: `tasks`: by task where the loss covers it; `read`: where it does not, 0 for not.
-
-    `mean`: what all are divided by.
-    """
-
-    tasks: Mapping[str, float]
-    read: float
-    mean: float = 1.0
-
-    def scaled(self, examples: Sequence[Encoded]) -> Weights:
-        """The same with a mean of 1 over all tokens of the examples that count."""
-        sums = [(sum(e.mask), self._written(e), self.read and len(e.ids) - 1 - sum(e.mask)) for e in examples]
-        total = sum(written * weight + self.read * read for written, weight, read in sums)
-        return replace(self, mean=total / max(1, sum(written + read for written, _, read in sums)))
-
-    def _written(self, example: Encoded) -> float:
-        return self.tasks.get(example.task, 1.0) * example.weight
-
-    def labels(self, example: Encoded) -> list[int]:
-        """Token ids, IGNORED where they do not count; the first of an example follows nothing of its own."""
-        counts = [bool(on or (self.read and at)) for at, on in enumerate(example.mask)]
-        return [one if on else IGNORED for one, on in zip(example.ids, counts, strict=True)]
-
-    def by_token(self, example: Encoded) -> list[float]:
-        """A weight for each token."""
-        written, read = self._written(example) / self.mean, self.read / self.mean
-        return [written if on else read for on in example.mask] if self.read else [written] * len(example.mask)
 
 
 FIELDS = ("input_ids", "labels", "position_ids", "weights")

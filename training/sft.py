@@ -35,6 +35,7 @@ from training.packing import batches, collate, keeps_apart
 from training.rows import digest, drawn, rows
 from training.settings import check_reporters, fit_machine, keep_best, parsed, save_memory, stopping
 from training.trainer import StopAt, Trainer, task_losses
+from training.weights import Weights
 
 
 @dataclass
@@ -91,6 +92,13 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
     read_weight: float = field(
         default=0.0,
         metadata={"help": "Weight of a token that is only read, as a prompt's; 0: the loss leaves it out."},
+    )
+    mention_weights: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "By task, how many times as much a token counts that the answer takes up from its prompt, at its "
+            "first and unless many prompts have it; 1 for others; in --config's YAML."
+        },
     )
     weights_from: int = field(default=0, metadata={"help": "First step with weights; before, all tokens count alike."})
     stop_at: int = field(
@@ -232,8 +240,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     watched = held_out[: args.eval_examples or None]
     args.pack = may_pack(model, args)
     shape = (args.row_lengths, args.step_tokens, args.seed)
-    together = {"read_weight": args.read_weight, "processes": args.world_size}
-    steps = batches(train, *shape, args.weights, packed=args.pack, **together)
+    weights = Weights(args.weights, args.read_weight, args.mention_weights)
+    steps = batches(train, *shape, weights, packed=args.pack, processes=args.world_size)
     if args.process_index == 0:
         print(report)
         print(f"{len(steps)} batches of {args.step_tokens} tokens from {len(train)} examples")
@@ -244,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model=model,
         args=args,
         train_dataset=steps,
-        eval_dataset=batches(watched, *shape, {}, packed=args.pack) if watched else None,
+        eval_dataset=batches(watched, *shape, Weights(), packed=args.pack) if watched else None,
         data_collator=partial(collate, pad=tokenizer.pad_token_id),
         processing_class=tokenizer,
         peft_config=get_peft_config(model_args),

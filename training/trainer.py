@@ -17,6 +17,7 @@ from training.data import IGNORED, Encoded
 from training.guards import Guarded
 from training.muon import MuonAdamW
 from training.packing import batches, collate
+from training.weights import Weights
 
 
 class StopAt(TrainerCallback):  # type: ignore[misc]
@@ -78,7 +79,7 @@ def task_losses(model: PreTrainedModel, examples: Sequence[Encoded], args: Any, 
     model.eval()
     for task in sorted({example.task for example in examples}):
         chosen = [example for example in examples if example.task == task]
-        made = batches(chosen, args.row_lengths, args.step_tokens, 0, {}, packed=args.pack)
+        made = batches(chosen, args.row_lengths, args.step_tokens, 0, Weights(), packed=args.pack)
         for batch in DataLoader(made, batch_size=1, collate_fn=partial(collate, pad=pad)):
             inputs = {key: value.to(model.device) for key, value in batch.items()}
             labels = _next(inputs.pop("labels"))

@@ -44,7 +44,8 @@ FAULTS: Mapping[str, Fault] = {
 class Trouble:
     """What goes wrong. `share` of the requests get the fault `kind`; those for the numbers in `poisoned` always do.
 
-    `tail`: share of replies that take `tail_seconds`. `first_byte`: seconds between the head and the body of a reply.
+    `tail`: share of replies that take `tail_seconds`. `last`: numbers whose replies come only after so many good ones
+    as `before_last`, however long that takes. `first_byte`: seconds between the head and the body of a reply.
     `outage`: (how many requests come before it, seconds that it lasts, what happens meanwhile). `rate`: so many
     requests are let in a second, and then it names the second that is left.
     """
@@ -54,19 +55,25 @@ class Trouble:
     poisoned: frozenset[int] = field(default_factory=frozenset)
     tail: float = 0.0
     tail_seconds: float = 0.0
+    last: frozenset[int] = field(default_factory=frozenset)
+    before_last: int = 0
     first_byte: float = 0.0
     outage: tuple[int, float, str] | None = None
     rate: int = 0
 
 
 class Chaos(FakeTgi):
-    """TGI's protocol with `trouble`. `tries` counts the requests for a number, `answered` the good replies."""
+    """TGI's protocol with `trouble`. `tries` counts the requests for a number, `answered` the good replies.
+
+    `beside`: for each request that was let in and gets one, how many were there with it.
+    """
 
     def __init__(self, trouble: Trouble | None = None, *, seed: int = 0, retry_after: str = "", **given: Any) -> None:
         super().__init__(**({"health": True, "latency": 0.003} | given))
         self.trouble, self._rng, self._retry_after = trouble or Trouble(), Random(seed), retry_after
         self.tries: Counter[int] = Counter()
         self.answered: Counter[int] = Counter()
+        self.beside: list[int] = []
         self.refused = self.wasted = 0
         self._out_until: float | None = None
         self._second: float | None = None
@@ -96,7 +103,10 @@ class Chaos(FakeTgi):
         if number in self.trouble.poisoned or self._rng.random() < self.trouble.share:
             return await self._fail(FAULTS[self.trouble.kind], request, handler)
         slow = self._rng.random() < self.trouble.tail
+        self.beside.append(self.at_once)
         await asyncio.sleep(self.trouble.tail_seconds if slow else self.latency)
+        while number in self.trouble.last and self.answered.total() < self.trouble.before_last:
+            await asyncio.sleep(self.latency)
         whole: web.Response = await handler(request)
         self.answered[number] += 1
         return await self._late(request, whole) if self.trouble.first_byte else whole
