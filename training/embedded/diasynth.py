@@ -39,11 +39,12 @@ _OTHERS: dict[str, Any] = {"grounding": "none", "resamples": 0, "few_shots": 0, 
 _LAPTOP = Diasynth.presets["laptop"]
 _IMPROVED = {**Diasynth.presets["improved"], **_OTHERS, "low": 6, "high": 16}
 KINDS: tuple[tuple[float, Mapping[str, Any]], ...] = (
-    (0.5, {**_LAPTOP, **_OTHERS}),
+    (0.45, {**_LAPTOP, **_OTHERS}),
     (0.25, {**_IMPROVED}),
     (0.1, {**_IMPROVED, "few_shots": 1, "summary_few_shots": 1}),
     (0.1, {**_IMPROVED, "cot": False}),
     (0.05, _OTHERS),
+    (0.05, {**_OTHERS, "form": "json"}),
 )
 """Shares of the forms in which dialogues are asked for: the presets'; mostly without few-shots, which take room."""
 

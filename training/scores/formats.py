@@ -51,13 +51,13 @@ _SELF_SEEDED = {
 }
 """Seeds of solid from the model itself, so few as show how it answers."""
 
+_REASONED = {"form": "json", "cot": "true", "longest_text": "60", "length": "640"}
+"""Reasoning and twelve lines, in JSON: lines so short that all which the grammar allows fits into the length."""
+
 FORMS = (
     Form("spc", {"query_steps": "5", "iterations": "2", "profiles": "40"}),
     Form("diasynth"),
-    Form(
-        "diasynth",
-        {"outline": "none", "topic": "Music", "form": "json", "cot": "true", "list_length": "480", "length": "640"},
-    ),
+    Form("diasynth", {"outline": "none", "topic": "Music", "list_length": "480", **_REASONED}),
     Form("solid"),
     Form("solid", {**_SELF_SEEDED, "starters": "3", "merge": "engine"}),
     Form("solid_rl"),
