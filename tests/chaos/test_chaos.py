@@ -149,7 +149,7 @@ async def test_a_server_that_takes_eight_is_kept_at_eight(tmp_path: Path, retry_
     async with Chaos(busy_above=8, latency=0.05, retry_after=retry_after) as server:
         facts = await ran(tmp_path / "run", server.url, n=n, in_flight=64)
     assert whole(facts, n)["kept"] == n
-    assert median(server.beside) >= 4, "it is given enough"
+    assert median(server.beside) >= 4, "it is given enough: eight that come together find none to seven others"
     assert server.refused < n / 2, "and not much more than it takes"
     assert max(server.answered.values()) == 1
 
