@@ -43,8 +43,8 @@ PREFERENCE = {
         "`outvoted` by the winner; `incumbent`: winner of the round before, beaten now; else the "
         "critic or filter that dropped it, and why",
     ),
-    "votes": Column(Value("float64"), "what the rejected one got of the experts' ballots, ties half"),
-    "ballots": Column(Value("int32"), "ballots cast; 0 where a critic or filter had dropped it before any vote"),
+    "votes": Column(Value("float64"), "what the rejected one got of the ballots, ties half"),
+    "ballots": Column(Value("int32"), "ballots: the experts', or 1 by likelihood; 0 where it was dropped before"),
 }
 
 

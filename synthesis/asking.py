@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from random import Random
 from typing import Any, TypeVar
 
@@ -64,6 +65,15 @@ def hinting(engine: Engine) -> Engine:
             raise Unsupported(f"{error}; --no-grammar asks for the same form in words") from error
 
     return asked
+
+
+@contextlib.contextmanager
+def needing(what: str, feature: str) -> Iterator[None]:
+    """Where an endpoint lacks `feature`, the error tells `what` needs it."""
+    try:
+        yield
+    except Unsupported as error:
+        raise Unsupported(f"{what} needs {feature}: {error}") from error
 
 
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

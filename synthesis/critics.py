@@ -182,11 +182,14 @@ async def toxic(engine: Engine, dialogue: Dialogue, how: Sampling, rng: Random) 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What the experts made of some candidates: the index of the `best`, expert votes by candidate, abstentions."""
+    """What the experts made of some candidates: the index of the `best`, votes of the `ballots` by candidate,
+    abstentions.
+    """
 
     best: int
     votes: tuple[float, ...]
     abstentions: int
+    ballots: int = len(EXPERTS)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class Rejected:
     """A candidate for the same seed that was not taken.
 
     `reason`: "outvoted" (lost to the chosen one), "incumbent" (the round before had chosen it), or the filter's
-    reason. `votes`: expert votes it got out of `ballots`; a filtered one was never voted on.
+    reason. `votes`: what it got of the `ballots`; a filtered one was never voted on.
     """
 
     turns: tuple[Turn, ...]

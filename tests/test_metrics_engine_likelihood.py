@@ -12,12 +12,12 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthesis import likelihood
 from synthesis.engine import Request, Token
 from synthesis.engines.openai import OpenAI
 from synthesis.engines.scripted import Scripted
 from synthesis.engines.tgi import Tgi
 from synthesis.errors import ReadingError, Unsupported
-from synthesis.metrics import likelihood
 from tests import toy_language_model as toy
 from tests.fake_tgi import FakeTgi
 from tests.serving import serving, tiny_folder

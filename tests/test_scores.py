@@ -22,8 +22,8 @@ from synthesis.embedded_model import SHIPPED
 from synthesis.engine import Grammar, Info, Reply, Request, Token
 from synthesis.engines.scripted import Scripted
 from synthesis.errors import ContextOverflow, Outage, ReadingError, Unreachable, UserError
+from synthesis.likelihood import Likelihood
 from synthesis.metrics import identification
-from synthesis.metrics.likelihood import Likelihood
 from synthesis.recipe import rng_for
 from tests.clerk import clerk
 from tests.fake_tgi import FakeTgi

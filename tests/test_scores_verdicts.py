@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from synthesis.engine import Reply, Request, Token
 from synthesis.engines.scripted import Scripted
 from tests.held_out_part import PART, PROFILES, TALK
+from tests.weigher import weigher
 from training.scores import verdicts
 from training.scores.held_out import Part
 from training.scores.verdicts import Question
@@ -58,28 +59,33 @@ def test_every_corruption_changes_what_it_says_it_does() -> None:
 
 
 async def test_what_is_weighed_is_the_talk_itself_with_one_thing_changed() -> None:
-    """A token a character, each of them -1 nat; under her own profile, telescopes cost User 1 only half of that."""
     found = verdicts.questions([PART], 0)
     profiles, turns = found["swapped profiles, by likelihood"][0], found["shuffled turns, by likelihood"][0]
     assert profiles.real == turns.real
-    assert profiles.real[1] == profiles.corrupted[1]
-    assert "- User 1: I own a telescope." in profiles.real[0]
-    assert "- User 2: I own a telescope." in profiles.corrupted[0]
-    assert profiles.real[0].partition("Setting")[2] == profiles.corrupted[0].partition("Setting")[2]
-    assert turns.real[0] == turns.corrupted[0]
-    assert turns.real[1] != turns.corrupted[1]
+    assert profiles.real.turns == profiles.corrupted.turns
+    assert [each.traits for each in profiles.real.personas] == list(PROFILES)
+    assert [each.traits for each in profiles.corrupted.personas] == list(PROFILES[::-1])
+    named = [each.name for each in profiles.real.personas]
+    assert named == [each.name for each in profiles.corrupted.personas]
+    assert all(named)
+    assert turns.real.personas == turns.corrupted.personas
+    said = [[turn.text for turn in each.turns] for each in (turns.real, turns.corrupted)]
+    assert sorted(said[0]) == sorted(said[1])
+    assert said[0] != said[1]
+    assert [turn.speaker for turn in turns.real.turns] == [turn.speaker for turn in turns.corrupted.turns]
 
-    async def engine(request: Request) -> Reply:
-        text = "".join(text for _, text in request.messages)
-        price = -0.5 if "- User 1: I own a telescope." in text else -1.0
-        shown = [Token(at, letter, price) for at, letter in enumerate(text)]
-        return Reply("", "length", len(shown), 1, prefill=tuple(shown))
 
-    turned = verdicts.Weighed("x", profiles.corrupted, profiles.real)
-    same = verdicts.Weighed("x", profiles.real, profiles.real)
-    found = (await verdicts.asked(engine, {"x": [profiles, turned, same]}))["x"]
-    assert found == [(1, 0), (0, 1), (0.5, 0.5)]
-    assert verdicts.auc([(1, 0), (0, 1), (0, 1)]) == pytest.approx(1 / 3)  # the share of the first kind
+async def test_what_is_weighed_is_scored_by_the_critics_of_the_preset() -> None:
+    found = verdicts.questions([PART], 0)
+    given_ = {name: found[f"{name}, by likelihood"] for name in ("swapped profiles", "shuffled turns")}
+    scores = await verdicts.asked(Scripted(weigher), given_)
+    ((own, exchanged),) = scores["swapped profiles"]
+    assert own == pytest.approx(-exchanged)
+    assert own > 0, "they tell of gardens and of chess"
+    ((real, shuffled),) = scores["shuffled turns"]
+    assert (real, shuffled) == (await verdicts.asked(Scripted(weigher), given_))["shuffled turns"][0], (
+        "no chance in it"
+    )
 
 
 def test_profiles_of_which_nothing_is_told_cannot_be_swapped_visibly() -> None:

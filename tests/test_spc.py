@@ -35,6 +35,7 @@ from tests.clerk import clerk
 from tests.clerk_runs import MADE, ran, rows
 from tests.tiny_cross_encoder import make_cross_encoder
 from tests.vectors import Dawdling
+from tests.weigher import weigher
 
 ATTRIBUTES = [json.loads(line)["text"] for line in (HERE / "spc_personas.jsonl").read_text().splitlines()]
 SMALL = {
@@ -329,6 +330,32 @@ async def test_the_winner_of_the_round_before_defends_its_place(answer: str, kep
     assert (beaten.turns == old.turns) is not kept
     assert all(loser.turns != made.turns for loser in made.rejected)
     assert (LOSER in made.rejected) is kept, "what it has beaten before stays beaten"
+
+
+async def test_a_model_that_is_too_small_for_verdicts_is_asked_how_likely_it_finds_a_talk() -> None:
+    recipe = dataclasses.replace(RECIPE, verdicts="likelihood", hygiene=False)
+    told = [f"{trait.removesuffix('.')}, you know." for trait in SEED.content["traits"][0]]
+    talks = iter(["Hm, well.", told[0], told[1]] + ["Hm, well."] * 9)
+
+    def model(request: Request) -> Any:
+        if request.stage == "generation":
+            return f"User 1: {next(talks)}\nUser 2: I see."
+        return weigher(request) if request.decoder_input_details else clerk(request)
+
+    engine = Scripted(model)
+    made = await recipe.dialogue(SEED, POOL, engine, Random(0))
+    assert made.turns[0].text == told[0], "the one that tells of its profile, of two"
+    assert [(each.reason, each.votes, each.ballots) for each in made.rejected] == [("outvoted", 0.0, 1)]
+    assert {request.stage for request in engine.requests} == {"generation", "toxicity", "faithfulness", "coherency"}
+    again = await recipe.dialogue(SEED, Pool(POOL.exemplars, {SEED.id: made}), engine, Random(1))
+    assert again.turns[0].text in told[:2]
+
+    strange = ", ".join(SEED.content["traits"][1])
+    engine = Scripted(
+        lambda request: f"User 1: {strange}\nUser 2: Oh." if request.stage == "generation" else model(request)
+    )
+    with pytest.raises(Dropped, match="faithfulness: likelier with the profiles exchanged"):
+        await recipe.dialogue(SEED, POOL, engine, Random(0))
 
 
 async def test_as_published_there_is_no_defence() -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from synthesis import likelihood
 from synthesis.asking import together
 from synthesis.dialogue import Dialogue, Turn
 from synthesis.engine import Engine
 from synthesis.errors import UserError
 from synthesis.metric import Level
-from synthesis.metrics import likelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Fed:
     Synthetic-Persona-Chat dialogues with the embedded model: the six correlate at .9996 or more with each other and at
     .997 with the dialogue's loss as published; conditional, at -.06 to -.29 with that loss, but at -.5 to -.7 with the
     number of tokens, so compare dialogues of a length. Chat models see plain text (see
-    `synthesis.metrics.likelihood`).
+    `synthesis.likelihood`).
 
     Example: follow-ups "Good." and "Bad.", whose two tokens have log-probabilities -1, -2 and -2, -4 after a dialogue
     of three scored tokens with -1 each. Conditional: (2 + 4) / 2 - (1 + 2) / 2 = 1.5. Published:

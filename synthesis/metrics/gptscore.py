@@ -9,12 +9,12 @@ from statistics import fmean
 from string import Template
 from typing import Literal
 
+from synthesis import likelihood
 from synthesis.asking import together
 from synthesis.dialogue import Dialogue
 from synthesis.engine import CRITIC, Engine
 from synthesis.errors import ReadingError, Unsupported
 from synthesis.metric import Level
-from synthesis.metrics import likelihood
 from synthesis.metrics.judging import enough, first_token, masses, shown
 from synthesis.personas import GREEDY, chat
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
+from synthesis.asking import needing
 from synthesis.dialogue import Dialogue, transcript
 from synthesis.engine import Engine, Request, Token
-from synthesis.errors import ReadingError, Unsupported
+from synthesis.errors import ReadingError
 from synthesis.metric import Level
 
 _SPACE = " \t\r\n\u2581\u0120\u010a"  # some servers tell a token as its vocabulary writes it, spaces as marks
@@ -33,15 +33,6 @@ def given(dialogue: Dialogue) -> str:
 def before(dialogue: Dialogue, at: int) -> str:
     """What was said before turn `at`."""
     return transcript(dialogue.turns[:at]) or "(nothing was said before)"
-
-
-@contextlib.contextmanager
-def needing(metric: str, feature: str) -> Iterator[None]:
-    """Where an endpoint lacks `feature`, the error names the `metric` too."""
-    try:
-        yield
-    except Unsupported as error:
-        raise Unsupported(f"{metric} needs {feature}: {error}") from error
 
 
 async def first_token(engine: Engine, request: Request, n: int) -> tuple[Token, ...]:

@@ -8,12 +8,12 @@ from string import Template
 from typing import Any, ClassVar
 
 from synthesis import reading
-from synthesis.asking import ask
+from synthesis.asking import ask, needing
 from synthesis.dialogue import Dialogue
 from synthesis.engine import CRITIC, Engine, Grammar
 from synthesis.errors import ReadingError
 from synthesis.metric import Level
-from synthesis.metrics.judging import needing, shown
+from synthesis.metrics.judging import shown
 from synthesis.personas import GREEDY, chat
 from synthesis.recipe import rng_for
 

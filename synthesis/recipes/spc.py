@@ -13,7 +13,8 @@ attributes are ours, negations and verdicts on entailment are greedy so that the
 toxicity critic stands in for the Perspective API, which has no offline equivalent. Preset `improved` adds what the
 published data lack: per-speaker faithfulness, profiles whose lines name their user, hygiene before critics, names and
 settings given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat
-the one of the round before. Preset `laptop` is `improved` sized for the embedded model.
+the one of the round before. Preset `laptop` is `improved` sized for the embedded model, whose likelihoods tell more
+than its verdicts (see synthesis.weighing).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from random import Random
 from string import Template
 from typing import Any, ClassVar, Literal
 
-from synthesis import critics, dialogue_files, personas, reading, seeds
+from synthesis import critics, dialogue_files, personas, reading, seeds, weighing
 from synthesis.asking import hinting, together
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, Persona, Rejected, transcript
@@ -82,6 +83,7 @@ LAPTOP: dict[str, Any] = {
     "top_p": 0.97,
     "length": 384,
     "grammar": True,  # the embedded model is too small to count turns
+    "verdicts": "likelihood",  # the embedded model is too small to judge in words
     "coverage": 0,  # the embedded model is too small to speak from a profile; its cards say so
 }
 
@@ -162,6 +164,7 @@ class Spc:
     grammar: bool = False  # choice: holds a conversation to low to high turns
     resamples: int = 2  # choice: further tries when every candidate was filtered
     # critics
+    verdicts: Literal["words", "likelihood"] = "words"  # choice: how likely the generator finds what was written
     critic_temperature: float | None = 0.7
     critic_top_k: int | None = 40
     swap: bool = False
@@ -306,7 +309,7 @@ class Spc:
         shown = self._exemplars(empty, pool, rng)
         seed, engine = draw_seed(rng), hinting(engine)
         while True:
-            request = self._call(empty, shown)
+            request = self.call(empty, shown)
             try:
                 reply = await engine(dataclasses.replace(request, seed=seed, conversation=empty.id))
             except ContextOverflow:
@@ -316,7 +319,7 @@ class Spc:
                 continue
             return reply.text, reply.finish_reason != "length"
 
-    def _call(self, pair: Dialogue, shown: Sequence[Dialogue]) -> Request:
+    def call(self, pair: Dialogue, shown: Sequence[Dialogue] = ()) -> Request:
         """What the generator is asked for a pair's profiles, names and setting; `shown`: exemplars."""
         paper = self.style == "paper"
         template, one = (GENERATE_PAPER, EXEMPLAR_PAPER) if paper else (GENERATE, EXEMPLAR)
@@ -359,6 +362,8 @@ class Spc:
             reason = await critics.toxic(engine, candidate, how, rng)
             if reason:
                 return "toxicity", reason
+            if self.verdicts == "likelihood":
+                return await weighing.fault(engine, self.call, candidate, rng)
             published = self.style == "paper"
             reason = await (
                 critics.unfaithful_as_published(engine, candidate, how, rng)
@@ -372,12 +377,10 @@ class Spc:
     async def _best(
         self, passed: Sequence[Dialogue], engine: Engine, rng: Random
     ) -> tuple[Dialogue, tuple[Rejected, ...]]:
-        how = Sampling(self.critic_temperature, self.critic_top_k)
-        ranking = await critics.rank(engine, passed, how, self.swap, rng)
-        ballots = len(critics.EXPERTS)
+        ranking = await self._rank(engine, passed, rng)
         best = dataclasses.replace(passed[ranking.best], notes=ranking.remarks)
         return best, tuple(
-            Rejected(candidate.turns, "outvoted", ranking.votes[index], ballots)
+            Rejected(candidate.turns, "outvoted", ranking.votes[index], ranking.ballots)
             for index, candidate in enumerate(passed)
             if index != ranking.best
         )
@@ -388,14 +391,18 @@ class Spc:
         """The better of this round's best and, if it defends its place, the winner of the round before."""
         if before is None or not self.incumbent or before.turns == best.turns:
             return dataclasses.replace(best, rejected=losers)
-        how = Sampling(self.critic_temperature, self.critic_top_k)
-        ranking = await critics.rank(engine, [best, before], how, self.swap, rng)
-        ballots = len(critics.EXPERTS)
+        ranking = await self._rank(engine, [best, before], rng)
         if ranking.best == 0:
-            beaten = Rejected(before.turns, "incumbent", ranking.votes[1], ballots)
+            beaten = Rejected(before.turns, "incumbent", ranking.votes[1], ranking.ballots)
             return dataclasses.replace(best, rejected=(beaten, *losers))
-        lost = Rejected(best.turns, "outvoted", ranking.votes[0], ballots)
+        lost = Rejected(best.turns, "outvoted", ranking.votes[0], ranking.ballots)
         return dataclasses.replace(before, rejected=(lost, *losers, *before.rejected), notes=("incumbent",))
+
+    async def _rank(self, engine: Engine, candidates: Sequence[Dialogue], rng: Random) -> critics.Ranking:
+        if self.verdicts == "likelihood":
+            return await weighing.rank(engine, self.call, candidates)
+        how = Sampling(self.critic_temperature, self.critic_top_k)
+        return await critics.rank(engine, candidates, how, self.swap, rng)
 
     # ---- filters ----------------------------------------------------------------------------------------------------
 

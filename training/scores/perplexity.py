@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from synthesis import likelihood
 from synthesis.asking import together
 from synthesis.engine import Engine
 from synthesis.errors import ContextOverflow
-from synthesis.metrics import likelihood
-from synthesis.metrics.likelihood import Likelihood
+from synthesis.likelihood import Likelihood
 from training.embedded import persona_chat, plain
 from training.embedded.spc import shipped
 from training.embedded.talks import Told

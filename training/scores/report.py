@@ -12,11 +12,13 @@ from synthesis.storage import replacing
 
 Facts = Mapping[str, Any]
 
-WANTED = {
-    "swapped profiles": "at least 0.75",
-    "swapped attributes": "at least 0.75",
-    "shuffled turns": "at least 0.75",
-}
+WANTED = dict.fromkeys(
+    (
+        *("swapped profiles", "swapped attributes", "shuffled turns"),
+        *("swapped profiles, by likelihood", "shuffled turns, by likelihood"),
+    ),
+    "at least 0.75",
+)
 
 
 def write(facts: Facts, samples: Mapping[str, Sequence[Mapping[str, Any]]], first: Facts | None, path: Path) -> None:
@@ -131,8 +133,9 @@ def _how(facts: Facts) -> str:
         f"{chat['human']['identification'].get('profile_speakers', 0)} of people's. Distinct-2 and self-BLEU are "
         f"taken over pairs of both cut to the same words ({number(model['words'])} in all). Verdicts on: {sizes}. "
         "The first model was measured when it was made, by the preset of then, without a grammar that counts turns. "
-        "By likelihood: no verdict is asked; it is the share of talks that are likelier, as the generator's own "
-        "reply, than with the profiles exchanged or their turns shuffled. "
+        "By likelihood: as the preset judges, whose critics ask for no verdict: by how much is a talk, as the "
+        "generator's own reply, likelier than with the profiles exchanged, or than with its turns in another order. "
+        "The other verdicts are those of the critics' questions, which the other presets ask. "
         f"Formats: {n['runs']} seeds of each form of a recipe, with its grammars and without any."
     )
 

@@ -8,31 +8,33 @@ likelihoods of its labels. Shuffled and repeated turns are put to an expert who 
 corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be high where the real one comes first. A
 liking for one place moves both scores and leaves the AUC alone.
 
-Two corruptions are also judged by likelihood, which asks for no verdict and tells what the generator itself makes of
-profiles and of order: is the talk, as the reply to its call, likelier under its own profiles than under exchanged
-ones; and are its turns likelier than the same ones shuffled. What stands as AUC there is the share of such dialogues.
+Two corruptions are also judged as the recipe spc does in its preset `laptop`, by likelihood: the score is by how much
+the talk, as the reply to its call, is likelier than with the profiles exchanged, or than with its turns in an order
+that is drawn (see synthesis.weighing).
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from synthesis import likelihood, weighing
 from synthesis.asking import together
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, LABELS
+from synthesis.dialogue import Dialogue, Turn
 from synthesis.engine import CRITIC, Engine, Request
 from synthesis.errors import ContextOverflow, ReadingError
-from synthesis.metrics import likelihood
 from synthesis.metrics.judging import first_token, masses
 from synthesis.reading import USERS
-from training.embedded import persona_chat as calls
+from synthesis.recipes.spc import Spc
 from training.embedded.persona_chat import lines
 from training.embedded.spc import shipped
 from training.embedded.statements import ABSENT, negated, overlap, told_alone
+from training.embedded.talks import introduced
 from training.scores.held_out import Part
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 LONGEST = 10
 """Turns of a judged dialogue (choice)."""
+
+LAPTOP = Spc(**Spc.presets["laptop"])
 
 LIKELIEST = 5
 """Tokens in which the verdict's words are looked for: as many as a server tells by default."""
@@ -66,15 +70,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """Two calls of the generator with a reply each, of which the `real` one should be the likelier."""
+    """A real dialogue and its corruption, which a critic weighs by likelihood: the real one's should be the higher."""
 
     id: str
-    real: calls.Pair
-    corrupted: calls.Pair
+    real: Dialogue
+    corrupted: Dialogue
+    critic: Callable[[Engine, Dialogue], Coroutine[Any, Any, float]]
 
 
 Scores = tuple[float, float]
-"""Of the prompt whose score should be high, and of the other one; 0 to 1."""
+"""Of the one whose score should be high, and of the other one."""
 
 
 def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question | Weighed]]:
@@ -89,7 +94,7 @@ def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question | Wei
             "denied attributes": _denied(part, turns, rng),
             "shuffled turns": _compared(part, turns, _shuffled(turns, rng), "coherency"),
             "repeated turns": _compared(part, turns, _repeated(turns, rng), "diversity"),
-            "swapped profiles, by likelihood": _exchanged(part, turns) if _shown(part, turns) else None,
+            "swapped profiles, by likelihood": _exchanged(part, turns),
             "shuffled turns, by likelihood": _disordered(part, turns, rng),
         }
         for name, each in found.items():
@@ -97,25 +102,36 @@ def questions(parts: Sequence[Part], seed: int) -> dict[str, list[Question | Wei
     return made
 
 
-def _exchanged(part: Part, turns: Sequence[str]) -> Weighed:
-    """The talk as the reply to the call with its own profiles, and to the same one with the profiles exchanged."""
-    first, second = part.profiles
-    return Weighed(part.id, _call(part, (first, second), turns), _call(part, (second, first), turns))
+def _exchanged(part: Part, turns: Sequence[str]) -> Weighed | None:
+    """The profiles changed places, where somebody tells an attribute that the other does not."""
+    real, (first, second) = _told(part, turns), part.profiles
+    personas = tuple(replace(each, traits=of) for each, of in zip(real.personas, (second, first), strict=True))
+    return Weighed(part.id, real, replace(real, personas=personas), _faithful_by) if _shown(part, turns) else None
 
 
 def _disordered(part: Part, turns: Sequence[str], rng: Random) -> Weighed | None:
-    """The talk, and its turns shuffled; None where they fall into the order that they had."""
-    prompt, said = _call(part, part.profiles, turns)
-    texts = [line.partition(": ")[2] for line in said.splitlines()]
-    shuffled = calls.lines(_shuffled(texts, rng))
-    return Weighed(part.id, (prompt, said), (prompt, shuffled)) if shuffled != said else None
+    """The turns shuffled; None where they fall into the order that they had."""
+    real = _told(part, turns)
+    texts = _shuffled([turn.text for turn in real.turns], rng)
+    said = tuple(replace(turn, text=text) for turn, text in zip(real.turns, texts, strict=True))
+    return Weighed(part.id, real, replace(real, turns=said), _coherent_by) if said != real.turns else None
 
 
-def _call(part: Part, profiles: Sequence[Sequence[str]], turns: Sequence[str]) -> calls.Pair:
-    """The generator's call and the talk as its reply; names, which the talk says too, and setting hang on the part."""
-    first, second = profiles
-    names, settings = shipped("spc_names.txt"), shipped("spc_settings.txt")
-    return calls.generate(((list(first), list(second)), tuple(turns)), [], names, settings, Random(f"call:{part.id}"))
+def _told(part: Part, turns: Sequence[str]) -> Dialogue:
+    """The talk as the recipe has it: with names, which the talk says too, and a setting, drawn by the part's id."""
+    rng = Random(f"call:{part.id}")
+    names = rng.sample(shipped("spc_names.txt"), 2)
+    bare = part.dialogue([Turn(USERS[at % 2], text) for at, text in enumerate(introduced(turns, names, rng))])
+    called = tuple(replace(each, name=name) for each, name in zip(bare.personas, names, strict=True))
+    return replace(bare, personas=called, topic=rng.choice(shipped("spc_settings.txt")))
+
+
+async def _faithful_by(engine: Engine, dialogue: Dialogue) -> float:
+    return await weighing.faithfulness(engine, LAPTOP.call, dialogue)
+
+
+async def _coherent_by(engine: Engine, dialogue: Dialogue) -> float:
+    return await weighing.coherency(engine, LAPTOP.call, dialogue, Random(f"order:{dialogue.text()}"))
 
 
 def _swapped(part: Part, turns: Sequence[str]) -> Question | None:
@@ -206,21 +222,14 @@ async def asked(engine: Engine, given: Mapping[str, Sequence[Question | Weighed]
 async def _scores(engine: Engine, question: Question | Weighed) -> Scores | None:
     try:
         if isinstance(question, Weighed):
-            share = await _share(engine, question)
-            return share, 1 - share
+            real, corrupted = await together(
+                question.critic(engine, each) for each in (question.real, question.corrupted)
+            )
+            return real, corrupted
         high, low = await together(_score(engine, question, prompt) for prompt in (question.high, question.low))
     except (ReadingError, ContextOverflow):
         return None
     return high, low
-
-
-async def _share(engine: Engine, question: Weighed) -> float:
-    """1 where the real reply is the likelier one, 0 where it is not, else a half; but for these AUC is its mean."""
-    real, corrupted = await together(
-        likelihood.replied(engine, (("user", prompt),), said, "verdict", question.id)
-        for prompt, said in (question.real, question.corrupted)
-    )
-    return (1 + (real.logprob > corrupted.logprob) - (real.logprob < corrupted.logprob)) / 2
 
 
 async def _score(engine: Engine, question: Question, prompt: str) -> float:

@@ -25,10 +25,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthesis.asking import together
+from synthesis.asking import needing, together
 from synthesis.engine import CRITIC, Engine, Message, Request, Token
 from synthesis.errors import ReadingError
-from synthesis.metrics.judging import needing
 
 
 @dataclass(frozen=True, slots=True)
