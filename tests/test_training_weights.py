@@ -46,6 +46,9 @@ def test_what_an_answer_takes_up_from_its_prompt_counts_more_where_it_does_so_fi
     asked = example([1, 7, 8, 9], [2, 8, 2, 8, 7, 1])
     assert mentioned(asked, frozenset()) == [5, 8, 9]
     assert mentioned(asked, frozenset({1, 2})) == [5, 8]
+    recited = example([1, 7, 8, 3, 9, 2], [7, 8, 3, 9, 1])
+    assert mentioned(recited, frozenset({1, 3})) == [6, 9], "8 follows 7 as it did, 9 a common one"
+    assert mentioned(recited, frozenset()) == [6, 10]
     # 1 stands in every prompt and is common; 2 in none. Of 40 answers one takes up two tokens: (40 * 6 + 2 * 3) / 240
     many = [asked, *(example([1, at + 10], [2] * 6) for at in range(39))]
     scaled = Weights(mentions={"talk": 4.0}).scaled(many)

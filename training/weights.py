@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from synthesis.errors import UserError
 from training.data import IGNORED, Encoded
@@ -19,8 +20,8 @@ class Weights:
     example's own weight; `read`: where the loss does not, 0 for not.
 
     `mentions`: by task how many times as much a token counts that the answer takes up from what was given, where it
-    does so first and the token is not common. Nothing but such tokens tells whether an answer is about its prompt, and
-    they are few: of a persona chat's one in twenty. `common`: by task the tokens that say nothing, such as those of
+    does so first (see `mentioned`). Nothing but such tokens tells whether an answer is about its prompt, and they are
+    few: of a persona chat's one in twenty. `common`: by task the tokens that say nothing, such as those of
     the instructions. `mean`: what all weights are divided by.
     """
 
@@ -77,13 +78,20 @@ class Weights:
 
 
 def mentioned(example: Encoded, common: frozenset[int]) -> list[int]:
-    """Places where the answer has a token of what was given for the first time; none of the `common` ones."""
-    left = {one for one, on in zip(example.ids, example.mask, strict=True) if not on} - common
+    """Places where the answer has a token of what was given for the first time; none of the `common` ones.
+
+    Nor one that follows another as it did there: what is taken up should not be recited.
+    """
+    given = [one if not on else None for one, on in zip(example.ids, example.mask, strict=True)]
+    left = {one for one in given if one is not None} - common
+    told, runs = frozenset(left), set(pairwise(given))
     places = []
     for at, (one, on) in enumerate(zip(example.ids, example.mask, strict=True)):
         if on and one in left:
             left.discard(one)
-            places.append(at)
+            before = example.ids[at - 1] if at else None
+            if before not in told or (before, one) not in runs:
+                places.append(at)
     return places
 
 
