@@ -44,7 +44,7 @@ PREFERENCE = {
         "critic or filter that dropped it, and why",
     ),
     "votes": Column(Value("float64"), "what the rejected one got of the ballots, ties half"),
-    "ballots": Column(Value("int32"), "ballots: the experts', or 1 by likelihood; 0 where it was dropped before"),
+    "ballots": Column(Value("int32"), "ballots cast: one an expert, 1 by likelihood, 0 where dropped before any vote"),
 }
 
 

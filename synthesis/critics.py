@@ -182,9 +182,7 @@ async def toxic(engine: Engine, dialogue: Dialogue, how: Sampling, rng: Random) 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What the experts made of some candidates: the index of the `best`, votes of the `ballots` by candidate,
-    abstentions.
-    """
+    """What was made of some candidates: the index of the `best`, votes of the `ballots` by candidate, abstentions."""
 
     best: int
     votes: tuple[float, ...]

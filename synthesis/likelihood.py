@@ -74,14 +74,23 @@ async def continuations(
 
 
 async def replied(engine: Engine, prompt: Sequence[Message], said: str, stage: str, thread: str) -> Likelihood:
-    """How likely a reply is in the model's own chat form: the chat with the reply begun, less the chat before.
+    """How likely one reply is; see `replies`."""
+    (found,) = await replies(engine, prompt, [said], stage, thread)
+    return found
 
-    Raises ContextOverflow, ReadingError for a reply without tokens, and Unsupported, naming `stage`, where an endpoint
-    does not tell prompts' tokens.
+
+async def replies(
+    engine: Engine, prompt: Sequence[Message], texts: Sequence[str], stage: str, thread: str
+) -> list[Likelihood]:
+    """How likely each of `texts` is as the reply to `prompt` in the model's own chat form.
+
+    That is the chat with the reply begun, less the chat before, which is asked for once. Raises ContextOverflow,
+    ReadingError for a reply without tokens, and Unsupported, naming `stage`, where an endpoint does not tell prompts'
+    tokens.
     """
-    chats: tuple[tuple[Message, ...], ...] = (tuple(prompt), (*prompt, ("assistant", said)))
-    before, both = await together(_prefill(engine, Request(stage, 1, messages=chat), thread) for chat in chats)
-    return after(before, both)
+    chats: list[tuple[Message, ...]] = [tuple(prompt), *((*prompt, ("assistant", text)) for text in texts)]
+    before, *both = await together(_prefill(engine, Request(stage, 1, messages=chat), thread) for chat in chats)
+    return [after(before, each) for each in both]
 
 
 async def _prefill(engine: Engine, request: Request, thread: str) -> tuple[Token, ...]:

@@ -170,6 +170,22 @@ def test_the_card_fits_the_run() -> None:
     assert "hosted toxicity score" in text
 
 
+@pytest.mark.parametrize("preset", ["paper", "laptop"])
+def test_the_card_says_how_the_critics_judged(preset: str) -> None:
+    run = run_facts(40) | {"preset": preset}
+    asked = " ".join(dataset_card("spc", facts(run=run)).split())
+    scored = " ".join(
+        dataset_card("spc", facts(run=run | {"fields": run["fields"] | {"verdicts": "likelihood"}})).split()
+    )
+    for text, words in ((asked, True), (scored, False)):
+        assert ("five experts (depth," in text) is words
+        assert ("score by likelihood instead of asking" in text) is not words
+        assert "joins the examples of the next round" in text
+        assert ("critics score by likelihood" in text) is not words
+    assert ("compared in both orders" in asked) is (preset == "laptop")
+    assert "compared in both orders" not in scored
+
+
 LATENCY = {"p50": 0.0213, "p90": 1.5, "p99": 12.0}
 TALK = {"answered": 312, "tokens_in": 148_200, "tokens_out": 61_020}
 DEPTH = {"answered": 1_624, "tokens_in": 402_110, "tokens_out": 3_744}

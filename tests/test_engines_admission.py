@@ -17,6 +17,7 @@ from synthesis.engine import Reply, Request
 from synthesis.engines.admission import Admitted, Window
 from synthesis.engines.retry import Backoff
 from synthesis.errors import Overloaded, Unavailable, Unreachable
+from tests.stays import Stays
 
 QUICK = Backoff(busy_retries=5, first=0.001, longest=0.01, patience=60.0)
 SAID = Reply("x", "eos_token", 1, 1)
@@ -29,14 +30,14 @@ def number(value: int | str) -> Request:
 class Hall:
     """A server that takes `places` at a time, each for `seconds`, and refuses the rest.
 
-    `order`: the prompts that were let in; `beside`: for each how many were then inside, itself among them.
+    `order`: the prompts that were let in.
     """
 
     def __init__(self, places: int, seconds: float, retry_after: float | None = None) -> None:
         self.places, self.seconds, self.retry_after = places, seconds, retry_after
         self.inside = self.most = self.refused = self.asked = 0
         self.order: list[str] = []
-        self.beside: list[int] = []
+        self.stays = Stays()
 
     async def __call__(self, request: Request) -> Reply:
         self.asked += 1
@@ -47,9 +48,9 @@ class Hall:
         self.inside += 1
         self.most = max(self.most, self.inside)
         self.order.append(str(request.prompt))
-        self.beside.append(self.inside)
         try:
-            await asyncio.sleep(self.seconds)
+            with self.stays.stay():
+                await asyncio.sleep(self.seconds)
         finally:
             self.inside -= 1
         return SAID
@@ -163,7 +164,7 @@ async def test_a_server_that_takes_few_is_kept_busy() -> None:
     hall = Hall(8, 0.02)
     admitted = Admitted(hall, 64, backoff=QUICK)
     await asyncio.gather(*(admitted(number(n)) for n in range(300)))
-    assert median(hall.beside) >= 4, "eight that enter together find none to seven others"
+    assert median(hall.stays.companies) >= 7, "there is hardly ever room for two"
     assert hall.most == 8
     assert hall.refused < 56 + 40, "one burst, then few probes"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -58,10 +59,11 @@ def test_every_corruption_changes_what_it_says_it_does() -> None:
     assert len(set(repeated.low.split("Conversation 2:")[0].splitlines())) < 12
 
 
-async def test_what_is_weighed_is_the_talk_itself_with_one_thing_changed() -> None:
+def test_what_is_weighed_is_the_talk_itself_with_one_thing_changed() -> None:
     found = verdicts.questions([PART], 0)
     profiles, turns = found["swapped profiles, by likelihood"][0], found["shuffled turns, by likelihood"][0]
     assert profiles.real == turns.real
+    assert (profiles.ratio, turns.ratio) == ("faithfulness", "coherency")
     assert profiles.real.turns == profiles.corrupted.turns
     assert [each.traits for each in profiles.real.personas] == list(PROFILES)
     assert [each.traits for each in profiles.corrupted.personas] == list(PROFILES[::-1])
@@ -82,10 +84,12 @@ async def test_what_is_weighed_is_scored_by_the_critics_of_the_preset() -> None:
     ((own, exchanged),) = scores["swapped profiles"]
     assert own == pytest.approx(-exchanged)
     assert own > 0, "they tell of gardens and of chess"
-    ((real, shuffled),) = scores["shuffled turns"]
-    assert (real, shuffled) == (await verdicts.asked(Scripted(weigher), given_))["shuffled turns"][0], (
-        "no chance in it"
-    )
+    assert scores == await verdicts.asked(Scripted(weigher), given_), "no chance in it"
+    numbers = "one two three four five six seven eight nine ten eleven".split()
+    chain = Part("x", "spc", PROFILES, tuple(f"{first} {then}" for first, then in pairwise(numbers)))
+    turns = {"shuffled turns": verdicts.questions([chain], 0)["shuffled turns, by likelihood"]}
+    ((real, shuffled),) = (await verdicts.asked(Scripted(weigher), turns))["shuffled turns"]
+    assert real > max(0, shuffled), "each turn takes up the last word of the one before"
 
 
 def test_profiles_of_which_nothing_is_told_cannot_be_swapped_visibly() -> None:

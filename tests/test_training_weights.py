@@ -46,6 +46,8 @@ def test_what_an_answer_takes_up_from_its_prompt_counts_more_where_it_does_so_fi
     asked = example([1, 7, 8, 9], [2, 8, 2, 8, 7, 1])
     assert mentioned(asked, frozenset()) == [5, 8, 9]
     assert mentioned(asked, frozenset({1, 2})) == [5, 8]
+    assert mentioned(Encoded("", [1, 7, 8, 9, 7], [0, 1, 1, 0, 1]), frozenset()) == [], "not given before"
+    assert mentioned(Encoded("", [1, 7, 3, 9, 7], [0, 0, 1, 0, 1]), frozenset()) == [4]
     recited = example([1, 7, 8, 3, 9, 2], [7, 8, 3, 9, 1])
     assert mentioned(recited, frozenset({1, 3})) == [6, 9], "8 follows 7 as it did, 9 a common one"
     assert mentioned(recited, frozenset()) == [6, 10]
@@ -68,8 +70,8 @@ def test_mentions_and_what_is_only_read_have_one_mean() -> None:
 
 
 def test_mentions_of_unknown_tasks_and_by_no_number_are_refused() -> None:
-    with pytest.raises(UserError, match=r"mention_weights: \['other'\]: name tasks of the examples"):
+    with pytest.raises(UserError, match=r"mention_weights name \['other'\], of which .*; there are \['talk'\]"):
         Weights(mentions={"other": 2.0}).scaled([example([1], [2])])
-    for wrong in (0, -1.0, "two"):
-        with pytest.raises(UserError, match="a positive number each"):
+    for wrong in (0, -1.0, "two", True, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="is a positive number"):
             Weights(mentions={"talk": wrong}).scaled([example([1], [2])])  # type: ignore[dict-item]

@@ -97,7 +97,7 @@ def batches(
     each has a row to itself. `weights` are scaled to a mean of 1 over all tokens that count. So many `processes` as
     take a step together take batches that follow each other: those have rows of one length, or the others would wait
     for the one with the longest. Columns: length, and by row, without padding, input_ids, labels, position_ids and
-    weights.
+    weights. Raises UserError for weights that fit no example.
     """
     from datasets import Dataset, Features, List, Value
 

@@ -96,8 +96,8 @@ class SftArguments(SFTConfig):  # type: ignore[misc]
     mention_weights: dict[str, Any] = field(
         default_factory=dict,
         metadata={
-            "help": "By task, how many times as much a token counts that the answer takes up from its prompt, at its "
-            "first and unless many prompts have it; 1 for others; in --config's YAML."
+            "help": "By task, how many times as much a token counts that the answer takes up from its prompt: where "
+            "it first occurs, unless it is recited or many prompts have it; 1 for others; in --config's YAML."
         },
     )
     weights_from: int = field(default=0, metadata={"help": "First step with weights; before, all tokens count alike."})

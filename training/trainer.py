@@ -52,7 +52,7 @@ class Trainer(Guarded, SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """Negative log-likelihood of the covered tokens alone; trl's also measures entropy, dear on a CPU.
 
-        Weighted by task and example while training from `weights_from` on; evaluation is never weighted.
+        Weighted while training from `weights_from` on; evaluation is never weighted.
         """
         labels = _next(inputs["labels"])
         weights = (labels != IGNORED).float()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from synthesis.errors import UserError
 from training.data import IGNORED, Encoded
@@ -34,16 +34,15 @@ class Weights:
     def scaled(self, examples: Sequence[Encoded]) -> Weights:
         """The same with a mean of 1 over all tokens of the examples that count, and with what is common in those.
 
-        Raises UserError for `mentions` of a task that no example has, or with what is no positive number.
+        Raises UserError for `mentions` of a task that no example has, and for what is no positive number.
         """
-        unknown = sorted(self.mentions.keys() - {example.task for example in examples})
-        wrong = {
-            task: times for task, times in self.mentions.items() if not isinstance(times, (int, float)) or times <= 0
-        }
-        if unknown or wrong:
-            raise UserError(
-                f"mention_weights: {unknown or wrong}: name tasks of the examples and a positive number each"
-            )
+        tasks = {example.task for example in examples}
+        unknown = sorted(self.mentions.keys() - tasks)
+        if unknown:
+            raise UserError(f"mention_weights name {unknown}, of which there is no example; there are {sorted(tasks)}")
+        wrong = {task: times for task, times in self.mentions.items() if not _positive(times)}
+        if wrong:
+            raise UserError(f"mention_weights: {wrong}: how many times as much is a positive number")
         common = {task: _common([one for one in examples if one.task == task]) for task in self.mentions}
         known = replace(self, common=common, mean=1.0)
         sums = [known._sums(example) for example in examples]
@@ -78,26 +77,36 @@ class Weights:
 
 
 def mentioned(example: Encoded, common: frozenset[int]) -> list[int]:
-    """Places where the answer has a token of what was given for the first time; none of the `common` ones.
+    """Places where the answer has a token that was given before, for the first time; none of the `common` ones.
 
     Nor one that follows another as it did there: what is taken up should not be recited.
     """
-    given = [one if not on else None for one, on in zip(example.ids, example.mask, strict=True)]
-    left = {one for one in given if one is not None} - common
-    told, runs = frozenset(left), set(pairwise(given))
-    places = []
+    told: set[int] = set()
+    left: set[int] = set()
+    runs: set[tuple[int, int]] = set()
+    places, before = [], -1
     for at, (one, on) in enumerate(zip(example.ids, example.mask, strict=True)):
         if on and one in left:
             left.discard(one)
-            before = example.ids[at - 1] if at else None
             if before not in told or (before, one) not in runs:
                 places.append(at)
+        elif not on:
+            runs.add((before, one))
+            if one not in common and one not in told:
+                told.add(one)
+                left.add(one)
+        before = one
     return places
 
 
 def _common(examples: Sequence[Encoded]) -> frozenset[int]:
-    """Tokens that stand in more than COMMON of what was given."""
+    """Tokens that stand in more than COMMON of what was given, and in that of more than one."""
     found: Counter[int] = Counter()
     for example in examples:
         found.update({one for one, on in zip(example.ids, example.mask, strict=True) if not on})
-    return frozenset(one for one, count in found.items() if count > COMMON * len(examples))
+    return frozenset(one for one, count in found.items() if count > max(1, COMMON * len(examples)))
+
+
+def _positive(value: object) -> bool:
+    """Whether it is a number above 0; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0

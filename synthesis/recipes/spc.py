@@ -14,7 +14,7 @@ toxicity critic stands in for the Perspective API, which has no offline equivale
 published data lack: per-speaker faithfulness, profiles whose lines name their user, hygiene before critics, names and
 settings given up front, a cap on copying, varied examples, order-swapped comparisons, and a winner that has to beat
 the one of the round before. Preset `laptop` is `improved` sized for the embedded model, whose likelihoods tell more
-than its verdicts (see synthesis.weighing).
+than its verdicts (see synthesis.likelihood_critics).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from random import Random
 from string import Template
 from typing import Any, ClassVar, Literal
 
-from synthesis import critics, dialogue_files, personas, reading, seeds, weighing
+from synthesis import critics, dialogue_files, likelihood_critics, personas, reading, seeds
 from synthesis.asking import hinting, together
 from synthesis.consistency import Consistency
 from synthesis.dialogue import Dialogue, Persona, Rejected, transcript
@@ -164,7 +164,7 @@ class Spc:
     grammar: bool = False  # choice: holds a conversation to low to high turns
     resamples: int = 2  # choice: further tries when every candidate was filtered
     # critics
-    verdicts: Literal["words", "likelihood"] = "words"  # choice: how likely the generator finds what was written
+    verdicts: Literal["words", "likelihood"] = "words"  # choice: or by prompts' log-probabilities
     critic_temperature: float | None = 0.7
     critic_top_k: int | None = 40
     swap: bool = False
@@ -193,6 +193,8 @@ class Spc:
 
     async def seeds(self, engine: Engine, rng: Random, n: int) -> AsyncIterator[Seed]:
         """Pairs of profiles with names and a setting; fewer than `n` when too few profiles share interests."""
+        if self.verdicts == "likelihood":
+            await likelihood_critics.supported(engine)
         how = Sampling(self.temperature, self.top_k, self.top_p)
         start = seeds.attributes(self.personas)
         plan = Expansion(
@@ -261,7 +263,7 @@ class Spc:
         return loaded
 
     async def dialogue(self, seed: Seed, pool: Pool, engine: Engine, rng: Random) -> Dialogue:
-        """The experts' choice among the candidates that pass all critics, and what it was chosen from."""
+        """The best of the candidates that pass all critics, and what it was chosen from."""
         before = pool.previous.get(seed.id)
         passed: list[Dialogue] = []
         losers: list[Rejected] = []
@@ -363,7 +365,7 @@ class Spc:
             if reason:
                 return "toxicity", reason
             if self.verdicts == "likelihood":
-                return await weighing.fault(engine, self.call, candidate, rng)
+                return await likelihood_critics.criticised(engine, self.call, candidate, rng)
             published = self.style == "paper"
             reason = await (
                 critics.unfaithful_as_published(engine, candidate, how, rng)
@@ -400,7 +402,7 @@ class Spc:
 
     async def _rank(self, engine: Engine, candidates: Sequence[Dialogue], rng: Random) -> critics.Ranking:
         if self.verdicts == "likelihood":
-            return await weighing.rank(engine, self.call, candidates)
+            return await likelihood_critics.rank(engine, self.call, candidates)
         how = Sampling(self.critic_temperature, self.critic_top_k)
         return await critics.rank(engine, candidates, how, self.swap, rng)
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.fake_tgi import FakeTgi, Fault
+from tests.stays import Stays
 
 HTML = {"Content-Type": "text/html"}
 JSON = {"Content-Type": "application/json"}
@@ -65,7 +66,7 @@ class Trouble:
 class Chaos(FakeTgi):
     """TGI's protocol with `trouble`. `tries` counts the requests for a number, `answered` the good replies.
 
-    `beside`: for each request that was let in and gets one, how many were there with it.
+    `stays`: of the requests that were let in and get one.
     """
 
     def __init__(self, trouble: Trouble | None = None, *, seed: int = 0, retry_after: str = "", **given: Any) -> None:
@@ -73,7 +74,7 @@ class Chaos(FakeTgi):
         self.trouble, self._rng, self._retry_after = trouble or Trouble(), Random(seed), retry_after
         self.tries: Counter[int] = Counter()
         self.answered: Counter[int] = Counter()
-        self.beside: list[int] = []
+        self.stays = Stays()
         self.refused = self.wasted = 0
         self._out_until: float | None = None
         self._second: float | None = None
@@ -103,8 +104,8 @@ class Chaos(FakeTgi):
         if number in self.trouble.poisoned or self._rng.random() < self.trouble.share:
             return await self._fail(FAULTS[self.trouble.kind], request, handler)
         slow = self._rng.random() < self.trouble.tail
-        self.beside.append(self.at_once)
-        await asyncio.sleep(self.trouble.tail_seconds if slow else self.latency)
+        with self.stays.stay():
+            await asyncio.sleep(self.trouble.tail_seconds if slow else self.latency)
         while number in self.trouble.last and self.answered.total() < self.trouble.before_last:
             await asyncio.sleep(self.latency)
         whole: web.Response = await handler(request)

@@ -135,7 +135,7 @@ async def test_a_slow_first_byte_is_no_fault(tmp_path: Path) -> None:
 async def test_a_slow_reply_delays_its_own_conversation_only(tmp_path: Path) -> None:
     slow = frozenset(range(0, 200, 22))  # one or more in each batch of 20, if there were any
     async with Chaos(Trouble(last=slow, before_last=201 - len(slow)), latency=0.01) as server:
-        facts = await ran(tmp_path / "run", server.url, n=200, in_flight=20)
+        facts = await ran(tmp_path / "run", server.url, n=200, in_flight=20, timeout=100.0)
     assert whole(facts, 200)["kept"] == 200, "all others were answered while these were waited for"
     assert server.tries.total() == 201, "what is slow is waited for, not asked for again"
 
@@ -149,7 +149,7 @@ async def test_a_server_that_takes_eight_is_kept_at_eight(tmp_path: Path, retry_
     async with Chaos(busy_above=8, latency=0.05, retry_after=retry_after) as server:
         facts = await ran(tmp_path / "run", server.url, n=n, in_flight=64)
     assert whole(facts, n)["kept"] == n
-    assert median(server.beside) >= 4, "it is given enough: eight that come together find none to seven others"
+    assert median(server.stays.companies) >= 6, "it is given enough"
     assert server.refused < n / 2, "and not much more than it takes"
     assert max(server.answered.values()) == 1
 

@@ -44,9 +44,9 @@ KINDS: tuple[tuple[float, Mapping[str, Any]], ...] = (
     (0.1, {**_IMPROVED, "few_shots": 1, "summary_few_shots": 1}),
     (0.1, {**_IMPROVED, "cot": False}),
     (0.05, _OTHERS),
-    (0.05, {**_OTHERS, "form": "json"}),
+    (0.05, {**_LAPTOP, **_OTHERS, "form": "json", "cot": True}),
 )
-"""Shares of the forms in which dialogues are asked for: the presets'; mostly without few-shots, which take room."""
+"""Shares of the forms in which dialogues are asked for, mostly without few-shots, which take room (choice)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,10 +52,11 @@ _SELF_SEEDED = {
 """Seeds of solid from the model itself, so few as show how it answers."""
 
 _REASONED = {"form": "json", "cot": "true", "longest_text": "60", "length": "640"}
-"""Reasoning and twelve lines, in JSON: lines so short that all which the grammar allows fits into the length."""
+"""Reasoning and twelve lines, in JSON: lines so short that mostly all that the grammar allows fits into the length."""
 
 FORMS = (
     Form("spc", {"query_steps": "5", "iterations": "2", "profiles": "40"}),
+    Form("spc", {"verdicts": "words", "query_steps": "5", "iterations": "2", "profiles": "40"}),
     Form("diasynth"),
     Form("diasynth", {"outline": "none", "topic": "Music", "list_length": "480", **_REASONED}),
     Form("solid"),
@@ -71,7 +72,10 @@ FORMS = (
 
 
 class Counting:
-    """An engine that counts answered requests by key, and takes their grammars away where it is told to."""
+    """An engine that counts answered requests by key, and takes their grammars away where it is told to.
+
+    A request for the log-probabilities of its prompt has a reply that nobody reads; it is not counted.
+    """
 
     def __init__(self, engine: Engine, recipe: str, free: bool) -> None:
         self._engine, self._recipe, self._free = engine, recipe, free
@@ -81,6 +85,8 @@ class Counting:
     async def __call__(self, request: Request) -> Reply:
         asked = dataclasses.replace(request, grammar=None) if self._free else request
         reply = await self._engine(asked)
+        if request.decoder_input_details:
+            return reply
         self.answered[_key(request)] += 1
         if (self._recipe, request.stage) == ("spc", "generation") and not _turns(reply):
             self.unreadable[_key(request)] += 1

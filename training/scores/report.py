@@ -13,10 +13,13 @@ from synthesis.storage import replacing
 Facts = Mapping[str, Any]
 
 WANTED = dict.fromkeys(
-    (
-        *("swapped profiles", "swapped attributes", "shuffled turns"),
-        *("swapped profiles, by likelihood", "shuffled turns, by likelihood"),
-    ),
+    [
+        "swapped profiles",
+        "swapped attributes",
+        "shuffled turns",
+        "swapped profiles, by likelihood",
+        "shuffled turns, by likelihood",
+    ],
     "at least 0.75",
 )
 
@@ -133,9 +136,9 @@ def _how(facts: Facts) -> str:
         f"{chat['human']['identification'].get('profile_speakers', 0)} of people's. Distinct-2 and self-BLEU are "
         f"taken over pairs of both cut to the same words ({number(model['words'])} in all). Verdicts on: {sizes}. "
         "The first model was measured when it was made, by the preset of then, without a grammar that counts turns. "
-        "By likelihood: as the preset judges, whose critics ask for no verdict: by how much is a talk, as the "
-        "generator's own reply, likelier than with the profiles exchanged, or than with its turns in another order. "
-        "The other verdicts are those of the critics' questions, which the other presets ask. "
+        "By likelihood: as the preset judges faithfulness, without a question: by the log-likelihood ratio of a talk, "
+        "as the generator's reply, and the same with the profiles exchanged, or with its turns in another order. The "
+        "other verdicts are answers to the critics' questions, which the other presets ask. "
         f"Formats: {n['runs']} seeds of each form of a recipe, with its grammars and without any."
     )
 

@@ -8,21 +8,21 @@ likelihoods of its labels. Shuffled and repeated turns are put to an expert who 
 corrupted, in both orders: the score is P(1) / (P(1) + P(2)), which should be high where the real one comes first. A
 liking for one place moves both scores and leaves the AUC alone.
 
-Two corruptions are also judged as the recipe spc does in its preset `laptop`, by likelihood: the score is by how much
-the talk, as the reply to its call, is likelier than with the profiles exchanged, or than with its turns in an order
-that is drawn (see synthesis.weighing).
+Two corruptions are also judged as the recipe spc does in its preset `laptop`, by likelihood: the score is a
+log-likelihood ratio, of the talk as the reply to its call and the same with the profiles exchanged, or with its turns
+in an order that is drawn (see synthesis.likelihood_critics).
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from synthesis import likelihood, weighing
+from synthesis import likelihood, likelihood_critics
 from synthesis.asking import together
 from synthesis.critics import BETTER, EXPERTS, FAITHFULNESS, FAITHFULNESS_PAPER, LABELS
 from synthesis.dialogue import Dialogue, Turn
@@ -45,6 +45,7 @@ LONGEST = 10
 """Turns of a judged dialogue (choice)."""
 
 LAPTOP = Spc(**Spc.presets["laptop"])
+"""The recipe whose call and critics are those of the scores by likelihood."""
 
 LIKELIEST = 5
 """Tokens in which the verdict's words are looked for: as many as a server tells by default."""
@@ -70,12 +71,15 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """A real dialogue and its corruption, which a critic weighs by likelihood: the real one's should be the higher."""
+    """A real dialogue and its corruption, of which the real one should have the higher score by likelihood.
+
+    `ratio`: which of the log-likelihood ratios is the score.
+    """
 
     id: str
     real: Dialogue
     corrupted: Dialogue
-    critic: Callable[[Engine, Dialogue], Coroutine[Any, Any, float]]
+    ratio: Literal["faithfulness", "coherency"]
 
 
 Scores = tuple[float, float]
@@ -106,7 +110,7 @@ def _exchanged(part: Part, turns: Sequence[str]) -> Weighed | None:
     """The profiles changed places, where somebody tells an attribute that the other does not."""
     real, (first, second) = _told(part, turns), part.profiles
     personas = tuple(replace(each, traits=of) for each, of in zip(real.personas, (second, first), strict=True))
-    return Weighed(part.id, real, replace(real, personas=personas), _faithful_by) if _shown(part, turns) else None
+    return Weighed(part.id, real, replace(real, personas=personas), "faithfulness") if _shown(part, turns) else None
 
 
 def _disordered(part: Part, turns: Sequence[str], rng: Random) -> Weighed | None:
@@ -114,7 +118,7 @@ def _disordered(part: Part, turns: Sequence[str], rng: Random) -> Weighed | None
     real = _told(part, turns)
     texts = _shuffled([turn.text for turn in real.turns], rng)
     said = tuple(replace(turn, text=text) for turn, text in zip(real.turns, texts, strict=True))
-    return Weighed(part.id, real, replace(real, turns=said), _coherent_by) if said != real.turns else None
+    return Weighed(part.id, real, replace(real, turns=said), "coherency") if said != real.turns else None
 
 
 def _told(part: Part, turns: Sequence[str]) -> Dialogue:
@@ -124,14 +128,6 @@ def _told(part: Part, turns: Sequence[str]) -> Dialogue:
     bare = part.dialogue([Turn(USERS[at % 2], text) for at, text in enumerate(introduced(turns, names, rng))])
     called = tuple(replace(each, name=name) for each, name in zip(bare.personas, names, strict=True))
     return replace(bare, personas=called, topic=rng.choice(shipped("spc_settings.txt")))
-
-
-async def _faithful_by(engine: Engine, dialogue: Dialogue) -> float:
-    return await weighing.faithfulness(engine, LAPTOP.call, dialogue)
-
-
-async def _coherent_by(engine: Engine, dialogue: Dialogue) -> float:
-    return await weighing.coherency(engine, LAPTOP.call, dialogue, Random(f"order:{dialogue.text()}"))
 
 
 def _swapped(part: Part, turns: Sequence[str]) -> Question | None:
@@ -223,13 +219,19 @@ async def _scores(engine: Engine, question: Question | Weighed) -> Scores | None
     try:
         if isinstance(question, Weighed):
             real, corrupted = await together(
-                question.critic(engine, each) for each in (question.real, question.corrupted)
+                _ratio(engine, question, each) for each in (question.real, question.corrupted)
             )
             return real, corrupted
         high, low = await together(_score(engine, question, prompt) for prompt in (question.high, question.low))
     except (ReadingError, ContextOverflow):
         return None
     return high, low
+
+
+async def _ratio(engine: Engine, weighed: Weighed, dialogue: Dialogue) -> float:
+    """The other order that a dialogue is held against hangs on its own."""
+    found = await likelihood_critics.ratios(engine, LAPTOP.call, dialogue, Random(f"order:{dialogue.text()}"))
+    return found.faithfulness if weighed.ratio == "faithfulness" else found.coherency
 
 
 async def _score(engine: Engine, question: Question, prompt: str) -> float:
@@ -276,7 +278,7 @@ def _facts(scores: Sequence[Scores], asked: int, seed: int) -> dict[str, Any]:
 
 
 def auc(scores: Sequence[Scores]) -> float | None:
-    """How often the score of any prompt that should be high is above that of any that should not, ties half.
+    """How often any score that should be high is above any that should not, ties half.
 
     None for no scores. Example: (0.9, 0.2) and (0.5, 0.5): 0.9 is above both, 0.5 above one and equal to one: 3.5 / 4.
     """
@@ -284,7 +286,7 @@ def auc(scores: Sequence[Scores]) -> float | None:
 
 
 def _wins(scores: Sequence[Scores]) -> NDArray[np.float64]:
-    """Rows: prompts that should be high; columns: the others."""
+    """Rows: scores that should be high; columns: the others."""
     import numpy as np
 
     high, low = (np.array(each, dtype=np.float64) for each in zip(*scores, strict=True))
