@@ -230,6 +230,12 @@ async def test_without_grammar_a_held_call_is_asked_freely_and_still_counts_as_h
     assert engine.answered == {("judging", True): 1}
 
 
+async def test_what_nobody_reads_does_not_count() -> None:
+    engine = formats.Counting(Scripted(["x"]), "spc", free=False)
+    assert (await engine(Request("faithfulness", 1, prompt="Well?", decoder_input_details=True))).text == "x"
+    assert not engine.answered
+
+
 async def test_the_generator_of_spc_is_read_where_nobody_asks_again() -> None:
     lines = ["User 1: Hi.\nUser 2: Hi.", "Hi.", Reply("User 1: Hi.\nUser 2: H", "length", 1, 1)]
     engine = formats.Counting(Scripted(lines), "spc", free=False)
