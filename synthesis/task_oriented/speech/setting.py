@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar
 from synthesis.asking import TRIES, ask
 from synthesis.dialogue import Turn
 from synthesis.engine import CRITIC, GENERATOR, Engine, Grammar, Request
-from synthesis.errors import ContextOverflow, ReadingError
+from synthesis.errors import ContextOverflow
+from synthesis.reading import nearest
 from synthesis.task_oriented import ontology as ontologies
 from synthesis.task_oriented.database import Database
 from synthesis.task_oriented.ontology import Ontology
@@ -100,13 +101,9 @@ class Caller:
         grammar = Grammar("regex", "|".join(map(_literal, among)))
         listed = "\n".join(f"- {each}" for each in among)
 
-        def read(text: str) -> str:
-            said = text.strip()
-            if said not in among:
-                raise ReadingError(f"expected one of {len(among)} sentences, got {said[:60]!r}", text)
-            return said
-
-        return await self._asked(stage, template, turns, read, 1, grammar, candidates=listed)
+        return await self._asked(
+            stage, template, turns, lambda text: nearest(text, among), 1, grammar, candidates=listed
+        )
 
     async def _asked(
         self,
