@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from synthesis.dialogue import Turn
@@ -141,21 +140,6 @@ def choice(text: str, options: Sequence[str]) -> str:
         if re.match(rf"{re.escape(option)}\b", body, re.IGNORECASE):
             return option
     raise ReadingError(f"expected a reply that opens with one of {list(options)}, got {text[:60]!r}", text)
-
-
-NEAR = 0.9
-"""How alike, by difflib's ratio from 0 to 1, a reply has to be to the sentence that it repeats (choice)."""
-
-
-def nearest(text: str, sentences: Sequence[str]) -> str:
-    """The sentence that a reply repeats: bullets, quotes and a slip or two aside, the one that it is most alike.
-
-    Raises ReadingError for a reply that is like none.
-    """
-    near = get_close_matches(text.strip(), sentences, n=1, cutoff=NEAR)
-    if not near:
-        raise ReadingError(f"expected one of {len(sentences)} sentences, got {text.strip()[:60]!r}", text)
-    return near[0]
 
 
 def json_value(text: str) -> Any:

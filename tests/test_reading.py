@@ -163,21 +163,6 @@ def test_a_choice_is_not_guessed(text: str) -> None:
         reading.choice(text, ("1", "2"))
 
 
-WAYS = ("I have found one place: Sole.", "Only one place fits. It is Sole.")
-SLIPS = [WAYS[1], f" {WAYS[1]}\n", f"- {WAYS[1]}", f'"{WAYS[1]}"', "Only one place fits, it is Sole."]
-
-
-@pytest.mark.parametrize("text", SLIPS)
-def test_a_repeated_sentence_is_known_in_spite_of_a_slip(text: str) -> None:
-    assert reading.nearest(text, WAYS) == WAYS[1]
-
-
-@pytest.mark.parametrize("text", ["", "I refuse.", "Only one place fits.", "I have one. It is Sole.", "abcdefgh"])
-def test_a_sentence_that_was_not_there_is_not_guessed(text: str) -> None:
-    with pytest.raises(ReadingError, match=r"expected one of 3 sentences, got"):
-        reading.nearest(text, (*WAYS, "abcdefxx"))  # 2 * 6 / 16 is below 0.9
-
-
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -31,8 +31,8 @@ def answer(request: Request) -> str:
     """The answer to a call of luas."""
     text = request.prompt if request.prompt is not None else "\n".join(content for _, content in request.messages)
     rng = Random(hashlib.sha256(f"{request.stage}:{request.seed}:{text}".encode()).hexdigest())
-    if "One of these:" in text:
-        return rng.choice(_bullets(text.rsplit("One of these:", 1)[1]))
+    if text.endswith("Answer with the number of one of these alone."):
+        return rng.choice(re.findall(r"^(\d+)\. ", text.rsplit("write next?", 1)[1], re.MULTILINE))
     return ANSWERS[request.stage](text, rng)
 
 

@@ -43,7 +43,7 @@ REAL = ("multiwoz/val.json.zip", "sgd/dev")
 """Corpora with states, below the folder of friends; the schema is beside each."""
 
 SIMULATED = 900
-CHOSEN = 250
+CHOSEN = 800
 """Dialogues that are simulated, and those of them in which only words are chosen (choice)."""
 
 EACH = 7
@@ -219,8 +219,8 @@ async def _chosen(key: str, setting: Setting, rng: Random) -> list[Row]:
     """A dialogue in which only words are chosen, as in the preset for the embedded model; any choice is right."""
 
     def choice(request: Request) -> str:
-        listed = request.messages[-1][1].rsplit("One of these:\n", 1)[1]
-        return str(rng.choice(re.findall(r"^- (.+)$", listed, re.MULTILINE)))
+        listed = request.messages[-1][1].rsplit("write next?\n", 1)[1]
+        return str(rng.choice(re.findall(r"^(\d+)\. ", listed, re.MULTILINE)))
 
     engine = Knowing({"user": choice, "agent": choice})
     seed = Seed(key, {"goal": _goal(setting, rng).to_json()})

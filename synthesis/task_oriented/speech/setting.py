@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from synthesis.asking import TRIES, ask
 from synthesis.dialogue import Turn
 from synthesis.engine import CRITIC, GENERATOR, Engine, Grammar, Request
 from synthesis.errors import ContextOverflow
-from synthesis.reading import nearest
+from synthesis.reading import choice
 from synthesis.task_oriented import ontology as ontologies
 from synthesis.task_oriented.database import Database
 from synthesis.task_oriented.ontology import Ontology
@@ -97,13 +96,15 @@ class Caller:
         return await self._asked(stage, template, turns, read, tries, Grammar("json", schema), **slots)
 
     async def chosen(self, stage: str, template: Template, turns: Sequence[Turn], among: Sequence[str]) -> str:
-        """One of `among`, which the model chooses: a grammar admits nothing else."""
-        grammar = Grammar("regex", "|".join(map(_literal, among)))
-        listed = "\n".join(f"- {each}" for each in among)
+        """One of `among`, which the model chooses by its number."""
+        numbers = [str(number) for number in range(1, len(among) + 1)]
+        listed = "\n".join(f"{number}. {each}" for number, each in zip(numbers, among, strict=True))
 
-        return await self._asked(
-            stage, template, turns, lambda text: nearest(text, among), 1, grammar, candidates=listed
-        )
+        def read(text: str) -> str:
+            return among[int(choice(text, numbers)) - 1]
+
+        grammar = Grammar("regex", "|".join(numbers))
+        return await self._asked(stage, template, turns, read, 1, grammar, candidates=listed)
 
     async def _asked(
         self,
@@ -135,8 +136,3 @@ class Caller:
                 if first == len(turns):
                     raise
         raise AssertionError("the last pass returns or raises")
-
-
-def _literal(text: str) -> str:
-    """`text` as a regular expression of every dialect."""
-    return re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", text)

@@ -26,8 +26,10 @@ CHOOSE = Template("""A visitor chats with a local guide.
 
 $history
 
-What does the $speaker write next? One of these:
-$candidates""")
+What does the $speaker write next?
+$candidates
+
+Answer with the number of one of these alone.""")
 
 SEEN = 4
 """Turns that a model is shown that only chooses among sentences (choice): it is a small one."""
