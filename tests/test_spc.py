@@ -35,7 +35,6 @@ from tests.clerk import clerk
 from tests.clerk_runs import MADE, ran, rows
 from tests.tiny_cross_encoder import make_cross_encoder
 from tests.vectors import Dawdling
-from tests.weigher import weigher
 
 ATTRIBUTES = [json.loads(line)["text"] for line in (HERE / "spc_personas.jsonl").read_text().splitlines()]
 SMALL = {
@@ -84,7 +83,7 @@ def prompt(request: Request) -> str:
 # ---- whole runs -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", ["improved", "paper"])
+@pytest.mark.parametrize("preset", ["improved", "paper", "laptop"])
 async def test_a_whole_run(tmp_path: Path, small: Callable[..., Spc], preset: str) -> None:
     engine = Scripted(clerk)
     facts = await ran(planned(small(preset), tmp_path, 5, preset), engine)
@@ -103,7 +102,7 @@ async def test_a_whole_run(tmp_path: Path, small: Callable[..., Spc], preset: st
         assert (dialogue.origin.recipe, dialogue.origin.preset) == ("spc", preset)
         assert {stage.name for stage in dialogue.origin.stages} >= {"generation", "toxicity", "faithfulness"}
         assert all(rejected.turns for rejected in dialogue.rejected)
-        told = preset == "improved"
+        told = preset != "paper"
         assert [persona.name for persona in dialogue.personas] == (content["names"] if told else [None, None])
         assert dialogue.topic == (content["setting"] if told else None)
     stages = {stage["name"]: stage for stage in facts["stages"]}
@@ -111,7 +110,8 @@ async def test_a_whole_run(tmp_path: Path, small: Callable[..., Spc], preset: st
         {request.key("m") for request in engine.requests}
     )
     assert stages["generation"]["role"] == "generator"
-    assert stages["comparison"]["role"] == "critic"
+    assert stages["faithfulness"]["role"] == "critic"
+    assert ("comparison" in stages) == (preset != "laptop")
     assert ("negation" in stages) == (preset == "paper")
 
 
@@ -153,9 +153,10 @@ async def test_neither_order_nor_company_shows_in_the_files(tmp_path: Path, smal
     assert rows(tmp_path / "a", "dialogues.jsonl")
 
 
-async def test_shards_and_a_replay_give_the_same_bytes(tmp_path: Path, small: Callable[..., Spc]) -> None:
-    await ran(planned(small(), tmp_path / "whole"), Scripted(clerk))
-    shards = [planned(small(), tmp_path / "parts", shard=Shard(index, 2)) for index in (0, 1)]
+@pytest.mark.parametrize("preset", ["improved", "laptop"])
+async def test_shards_and_a_replay_give_the_same_bytes(tmp_path: Path, small: Callable[..., Spc], preset: str) -> None:
+    await ran(planned(small(preset), tmp_path / "whole"), Scripted(clerk))
+    shards = [planned(small(preset), tmp_path / "parts", shard=Shard(index, 2)) for index in (0, 1)]
     found = await asyncio.gather(
         *[ran(plan, Dawdling(Scripted(clerk), at), f"journal-{plan.shard}.sqlite") for at, plan in enumerate(shards)]
     )
@@ -163,7 +164,7 @@ async def test_shards_and_a_replay_give_the_same_bytes(tmp_path: Path, small: Ca
     assert found[0]["counts"] == found[1]["counts"]
     (tmp_path / "replay").mkdir()
     shutil.copy(tmp_path / "whole/journal.sqlite", tmp_path / "replay")
-    await ran(planned(small(), tmp_path / "replay"), None)
+    await ran(planned(small(preset), tmp_path / "replay"), None)
     assert bytes_of(tmp_path / "replay") == bytes_of(tmp_path / "whole")
 
 
@@ -340,7 +341,7 @@ async def test_a_model_that_is_too_small_for_verdicts_is_asked_how_likely_it_fin
     def model(request: Request) -> Any:
         if request.stage == "generation":
             return f"User 1: {next(talks)}\nUser 2: I see."
-        return weigher(request) if request.decoder_input_details else clerk(request)
+        return clerk(request)
 
     engine = Scripted(model)
     made = await recipe.dialogue(SEED, POOL, engine, Random(0))

@@ -59,6 +59,14 @@ def test_what_an_answer_takes_up_from_its_prompt_counts_more_where_it_does_so_fi
     assert scaled.by_token(many[1])[2:] == pytest.approx([one] * 6)
 
 
+def test_mentions_reach_the_batches() -> None:
+    asked = example([1, 7, 8], [2, 8, 7])
+    # the given tokens stand in one prompt each and are common in none; of six written ones two count four times
+    assert counted([asked, example([3, 4], [5, 5, 5])], Weights(mentions={"talk": 4.0})) == pytest.approx(
+        [6 / 12] * 4 + [24 / 12] * 2
+    )
+
+
 def test_mentions_and_what_is_only_read_have_one_mean() -> None:
     many = [example([1, 5, at + 10], [at + 10, 2], weight=2.0) for at in range(30)]
     scaled = Weights({"talk": 3.0}, read=0.5, mentions={"talk": 2.0}).scaled(many)

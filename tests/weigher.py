@@ -16,7 +16,7 @@ def weigher(request: Request) -> Reply:
     """
     assert request.decoder_input_details, "asked for the log-probabilities of the prompt"
     assert request.max_new_tokens == 1
-    call, *reply = [text for _, text in request.messages]
+    call, *reply = [request.prompt] if request.prompt is not None else [text for _, text in request.messages]
     shown = [_token(word, -2.0) for word in call.split()]
     before = ""
     for line in "".join(reply).splitlines():
