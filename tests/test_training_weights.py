@@ -80,6 +80,7 @@ def test_mentions_and_what_is_only_read_have_one_mean() -> None:
 def test_mentions_of_unknown_tasks_and_by_no_number_are_refused() -> None:
     with pytest.raises(UserError, match=r"mention_weights name \['other'\], of which .*; there are \['talk'\]"):
         Weights(mentions={"other": 2.0}).scaled([example([1], [2])])
+    assert Weights(mentions={"other": 2.0, "talk": 1.0}).scaled([example([1], [2])]).mean == 1.0, "as other weights"
     for wrong in (0, -1.0, "two", True, float("nan"), float("inf")):
         with pytest.raises(UserError, match="is a positive number"):
             Weights(mentions={"talk": wrong}).scaled([example([1], [2])])  # type: ignore[dict-item]

@@ -34,12 +34,12 @@ class Weights:
     def scaled(self, examples: Sequence[Encoded]) -> Weights:
         """The same with a mean of 1 over all tokens of the examples that count, and with what is common in those.
 
-        Raises UserError for `mentions` of a task that no example has, and for what is no positive number.
+        Raises UserError for `mentions` of tasks none of which has an example, and for what is no positive number.
         """
         tasks = {example.task for example in examples}
-        unknown = sorted(self.mentions.keys() - tasks)
-        if unknown:
-            raise UserError(f"mention_weights name {unknown}, of which there is no example; there are {sorted(tasks)}")
+        if self.mentions and tasks.isdisjoint(self.mentions):
+            named = sorted(self.mentions)
+            raise UserError(f"mention_weights name {named}, of which there is no example; there are {sorted(tasks)}")
         wrong = {task: times for task, times in self.mentions.items() if not _positive(times)}
         if wrong:
             raise UserError(f"mention_weights: {wrong}: how many times as much is a positive number")
